@@ -1,0 +1,67 @@
+"""What the figures were taken on and with: kernel, CPU and versions; never the name of a machine or a path."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import peers
+from bench.process import BenchError
+
+VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
+
+
+def facts() -> dict[str, str]:
+    """Kernel, CPU, and the version of everything that takes part."""
+    return {
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "redis-server": _version(["redis-server", "--version"]),
+        "redis-benchmark": _version(["redis-benchmark", "--version"]),
+        "envoy": _version_of(peers.envoy_binary, "--version"),
+        "nutcracker": _version_of(peers.nutcracker_binary, "--version"),
+        "poolgate": _package("poolgate"),
+        "uvloop": _package("uvloop"),
+        "openssl": _version(["openssl", "version"]),
+    }
+
+
+def _cpu_model() -> str:
+    text = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return model[1] if model else platform.machine()
+
+
+def _package(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _version_of(binary: Callable[[], str], *words: str) -> str:
+    try:
+        return _version([binary(), *words])
+    except BenchError:
+        return "not installed"
+
+
+def _version(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return "not installed"
+    found = VERSION.search((done.stdout + done.stderr).replace(command[0], ""))
+    return found[0] if found else "unknown"
+
+
+def load_average() -> float:
+    """Of the last minute; above the number of cores, somebody else was working too."""
+    return os.getloadavg()[0]

@@ -1,0 +1,1 @@
+"""What touches the world: command line, configuration, wiring, sessions, the exchange, upstreams, admin."""

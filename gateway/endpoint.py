@@ -1,0 +1,395 @@
+"""One upstream endpoint: its lanes, its leases, and how its connections come about.
+
+What may be opened and who gets it is decided by pools/; here those decisions become connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable, Coroutine
+from math import inf
+from time import monotonic
+from typing import Any, Final, final
+
+from gateway.upstream import OPEN, OPENING, STATES, Borrower, Connection, Keeper
+from pools.lease import LeasePool
+from pools.settings import PoolSettings
+from pools.slot import Close, Grant, Open, Refuse, Slot, Waiter
+from pools.throttle import Throttle
+from protocols.call import Call, Receiver
+from protocols.codec import Protocol
+from protocols.fault import NO_ENDPOINT, POOL_EXHAUSTED, Fault
+from protocols.histogram import Histogram
+
+MAX_LANES: Final = 256  # of all tags together: a client that SELECTs through all databases meets an end
+
+
+@final
+class Target:
+    """Where an endpoint is: host and port, or the path of a unix socket; with TLS or without."""
+
+    def __init__(self, host: str, port: int, path: str, tls: ssl.SSLContext | None, server_name: str) -> None:
+        self.host: Final = host
+        self.port: Final = port
+        self.path: Final = path
+        self.tls: Final = tls
+        self.server_name: Final = server_name
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@final
+class Chore(Receiver):
+    """Commands of the gateway's own on a lease: they prepare it for a borrower, or make it clean behind one."""
+
+    def __init__(self, endpoint: Endpoint, connection: Connection, tag: object, borrower: Borrower | None) -> None:
+        self.endpoint: Final = endpoint
+        self.connection: Final = connection
+        self.tag: Final = tag
+        self.borrower: Borrower | None = borrower
+
+    def replied(self, call: Call, data: bytes, now: float) -> None:
+        """Done when the last reply is there and none was an error."""
+        if call.waiting == 0:
+            self.endpoint.chore_done(self, call.errors + call.failures == 0, now)
+
+    def failed(self, call: Call, fault: Fault, now: float) -> None:
+        """The upstream did not do it in time, or is gone."""
+        self.endpoint.chore_done(self, False, now)
+
+
+@final
+class Endpoint(Keeper):
+    """Lanes by tag, leases from a pool, both under one throttle."""
+
+    def __init__(
+        self,
+        target: Target,
+        protocol: Protocol,
+        settings: PoolSettings,
+        spawn: Callable[[Coroutine[Any, Any, None]], Any],
+    ) -> None:
+        self.target: Final = target
+        self.name: Final = str(target)
+        self.protocol: Final = protocol
+        self.settings: PoolSettings = settings
+        self.spawn: Final = spawn
+        self.throttle: Final = Throttle(settings, random.random)
+        self.leases: Final = LeasePool(settings, self.throttle, random.random)
+        self.lanes: Final[dict[object, list[Connection | None]]] = {}
+        self.retiring: Final[set[Connection]] = set()
+        self.tried: Final = asyncio.Event()  # the first connect has succeeded or failed
+        self.lanes_opened: int = 0
+        self.lanes_failed: int = 0
+        self.lanes_lost: int = 0
+        self.lane_create_time: Final = Histogram()
+        self.on_room: Callable[[Connection, float], None] = _nobody_waits
+        self.closing: bool = False
+        self._timer: Any = None
+        self._timer_at: float = inf
+
+    def warm(self) -> None:
+        """Open the lanes of fresh sessions, and the leases that are to be kept idle."""
+        now = monotonic()
+        for number in range(self.settings.lanes):
+            self.lane(self.protocol.base_tag, number, now)
+        self.leases.warm(now)
+        self._drive(now)
+
+    # Lanes
+
+    def lane(self, tag: object, number: int, now: float) -> Connection | Fault:
+        """A lane with this tag: the numbered one if it works or can be opened, else another."""
+        group = self.lanes.get(tag)
+        if group is None:
+            group = self.lanes[tag] = [None] * self.settings.lanes
+        number %= len(group)
+        lane = group[number]
+        if lane is not None and lane.state <= OPEN and lane.holds == 0:
+            return lane
+        if lane is None or lane.state > OPEN:
+            opened = self._open_lane(group, number, tag, now)
+            if opened is not None:
+                return opened
+        others = [other for other in group if other is not None and other.state <= OPEN]
+        if others:
+            return min(others, key=_load)
+        if self.throttle.failures:
+            detail = f"upstream down: {self.throttle.failure}"
+            return Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name)
+        return Fault(POOL_EXHAUSTED, self.protocol.service, "no lane can be opened now (connect_rate)", "", self.name)
+
+    def _open_lane(self, group: list[Connection | None], number: int, tag: object, now: float) -> Connection | None:
+        if self.closing or self.throttle.ready_at() > now:
+            self._arm(now)
+            return None
+        if sum(map(len, self.lanes.values())) > MAX_LANES:
+            self._close_idle_lanes(now, 0.0)
+        self.throttle.take(now)
+        connection = self._connection(tag)
+        group[number] = connection
+        self._connect_soon(connection)
+        return connection
+
+    def _close_idle_lanes(self, now: float, idle: float) -> None:
+        """Lanes of other tags than the usual one that nobody has used for so long."""
+        for tag, group in list(self.lanes.items()):
+            if tag == self.protocol.base_tag:
+                continue
+            lanes = [lane for lane in group if lane is not None and lane.state <= OPEN]
+            if all(lane.in_flight == 0 and now - lane.used >= idle for lane in lanes):
+                del self.lanes[tag]
+                for lane in lanes:
+                    lane.retire(now)
+
+    def _renew_lanes(self, now: float) -> None:
+        """Retire lanes at the end of their lifetime, and bring back those of the usual tag."""
+        for group in self.lanes.values():
+            for number, lane in enumerate(group):
+                if lane is not None and lane.state == OPEN and lane.expires_at <= now:
+                    group[number] = None
+                    self.retiring.add(lane)
+                    lane.retire(now)
+        for number, lane in enumerate(self.lanes.get(self.protocol.base_tag, [])):
+            if lane is None or lane.state > OPEN:
+                self.lane(self.protocol.base_tag, number, now)
+
+    # Leases
+
+    def borrow(self, waiter: Waiter, now: float) -> None:
+        """Ask for a lease; ``waiter.carrier`` is the Borrower who hears of it, perhaps before this returns."""
+        self.leases.acquire(waiter, now)
+        self._drive(now)
+
+    def cancel(self, waiter: Waiter, now: float) -> None:
+        """The borrower left before it was told."""
+        self.leases.cancel(waiter, now)
+        self._drive(now)
+
+    def give_back(self, connection: Connection, tag: object, cleanup: list[bytes] | None, now: float) -> None:
+        """The borrower needs the lease no more. ``cleanup`` None: its state cannot be undone, so it ends."""
+        connection.owner = None
+        connection.codec.adopt(None)
+        if connection.state != OPEN:
+            return
+        if cleanup is None:
+            connection.abort("given up")
+        elif cleanup or connection.head is not None:
+            self.leases.clean(connection.slot, now)
+            # Where nothing is to be undone: behind the reply to a command without effect, the line is empty.
+            self._chore(connection, cleanup or [self.protocol.noop()], tag, None, now)
+        else:
+            connection.tag = tag
+            self.leases.release(connection.slot, tag, now)
+        self._drive(now)
+
+    def _drive(self, now: float) -> None:
+        """Perform what the pool decided."""
+        while (action := self.leases.next_action()) is not None:
+            if isinstance(action, Open):
+                self._open_lease(action.slot)
+            elif isinstance(action, Grant):
+                self._grant(action.waiter, action.slot, now)
+            elif isinstance(action, Close):
+                self._carrier(action.slot).close()
+            elif isinstance(action, Refuse):
+                fault = Fault(action.reason, self.protocol.service, action.detail, "", self.name)
+                action.waiter.carrier.lease_refused(fault, now)
+        self._arm(now)
+
+    def _carrier(self, slot: Slot) -> Connection:
+        connection = slot.carrier
+        assert isinstance(connection, Connection)
+        return connection
+
+    def _open_lease(self, slot: Slot) -> None:
+        connection = self._connection(slot.tag if slot.tag is not None else self.protocol.base_tag)
+        connection.slot = slot
+        slot.carrier = connection
+        self._connect_soon(connection)
+
+    def _grant(self, waiter: Waiter, slot: Slot, now: float) -> None:
+        connection = self._carrier(slot)
+        borrower = waiter.carrier
+        assert isinstance(borrower, Borrower)
+        if connection.tag == waiter.tag:
+            borrower.lease_granted(connection, now)
+        else:
+            commands = self.protocol.prelude(connection.tag, waiter.tag)
+            self._chore(connection, commands, waiter.tag, borrower, now)
+
+    def _chore(
+        self, connection: Connection, commands: list[bytes], tag: object, borrower: Borrower | None, now: float
+    ) -> None:
+        call = Call(self.protocol.verbs[0], len(commands), b"".join(commands), now)
+        call.receiver = Chore(self, connection, tag, borrower)
+        call.deadline = now + self.settings.connect_timeout
+        connection.send(call, now)
+
+    def chore_done(self, chore: Chore, well: bool, now: float) -> None:
+        """A lease is ready for its borrower, or clean for the pool; or of no use any more."""
+        connection, borrower = chore.connection, chore.borrower
+        if not well:
+            connection.abort("the upstream refused to prepare the connection")
+            if borrower is not None:
+                detail = "no lease: the upstream refused to prepare it"
+                borrower.lease_refused(Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name), now)
+            return
+        connection.tag = chore.tag
+        if borrower is not None:
+            borrower.lease_granted(connection, now)
+        elif connection.state == OPEN:
+            self.leases.release(connection.slot, chore.tag, now)
+            self._drive(now)
+
+    # Connecting
+
+    def _connection(self, tag: object) -> Connection:
+        settings = self.settings
+        return Connection(
+            self,
+            self.protocol.upstream(),
+            self.protocol.login(tag),
+            tag,
+            self.protocol.service,
+            self.name,
+            settings.lane_calls,
+            settings.stall_timeout,
+        )
+
+    def _connect_soon(self, connection: Connection) -> None:
+        connection.attempt = self.spawn(self._connect(connection))
+        asyncio.get_running_loop().call_later(self.settings.connect_timeout, self._too_late, connection)
+
+    def _too_late(self, connection: Connection) -> None:
+        if connection.state == OPENING:
+            connection.abort("not connected within connect_timeout")
+
+    async def _connect(self, connection: Connection) -> None:
+        loop: Any = asyncio.get_running_loop()  # Any: a Connection has no asyncio base class, so that it compiles
+        target = self.target
+        tls: dict[str, Any] = {"ssl": target.tls, "server_hostname": target.server_name} if target.tls else {}
+        try:
+            if target.path:
+                await loop.create_unix_connection(lambda: connection, target.path, **tls)
+            else:
+                await loop.create_connection(lambda: connection, target.host, target.port, **tls)
+            connection.attempt = None
+        except OSError as error:
+            connection.attempt = None
+            connection.abort(error.strerror or str(error))
+
+    def opened(self, connection: Connection, now: float) -> None:
+        """See Keeper."""
+        self.tried.set()
+        if connection.slot is not None:
+            self.leases.opened(connection.slot, connection.tag, now)
+        else:
+            self.throttle.succeeded()
+            self.lanes_opened += 1
+            self.lane_create_time.record(now - connection.born, 1)
+            if self.settings.max_lifetime:
+                jitter = self.settings.lifetime_jitter * random.random()
+                connection.expires_at = connection.born + self.settings.max_lifetime * (1 - jitter)
+        self._drive(now)
+
+    def ended(self, connection: Connection, detail: str, now: float) -> None:
+        """See Keeper."""
+        self.tried.set()
+        never_open = connection.login is not None
+        if connection.slot is not None:
+            if never_open:
+                self.leases.open_failed(connection.slot, detail, now)
+            else:
+                self.leases.lost(connection.slot, now)
+        elif never_open:
+            self.lanes_failed += 1
+            self.throttle.failed(connection.born, detail, now)
+        elif connection not in self.retiring:
+            self.lanes_lost += 1
+        self.retiring.discard(connection)
+        self._drive(now)
+        self.on_room(connection, now)  # who waited for it has to look elsewhere
+
+    def emptied(self, connection: Connection, now: float) -> None:
+        """See Keeper."""
+        connection.close()
+
+    def has_room(self, connection: Connection, now: float) -> None:
+        """See Keeper."""
+        self.on_room(connection, now)
+
+    # Time
+
+    def _arm(self, now: float) -> None:
+        """One timer for whatever comes first."""
+        due = self.leases.next_tick()
+        for lane in self.lanes.get(self.protocol.base_tag, []):
+            if lane is None or lane.state > OPEN:
+                due = min(due, max(self.throttle.ready_at(), now + 0.001))
+            elif lane.expires_at < due:
+                due = lane.expires_at
+        if self.closing or due >= self._timer_at - 0.001:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._timer_at = inf
+        if self.closing:
+            return
+        now = monotonic()
+        self.leases.tick(now)
+        self._renew_lanes(now)
+        if self.settings.idle_timeout:
+            self._close_idle_lanes(now, self.settings.idle_timeout)
+        self._drive(now)
+
+    def close(self) -> None:
+        """End every connection."""
+        self.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        lanes = [lane for group in self.lanes.values() for lane in group if lane is not None]
+        leases = [self._carrier(slot) for slot in [*self.leases.slots.connecting, *self.leases.slots.idle]]
+        leases += [self._carrier(slot) for slot in [*self.leases.slots.leased, *self.leases.slots.cleaning]]
+        for connection in [*lanes, *self.retiring, *leases]:
+            connection.close()
+
+    def stats(self, now: float) -> dict[str, Any]:
+        """For ``/clusters``."""
+        groups = [
+            {
+                "tag": str(tag),
+                "lanes": [{"state": STATES[lane.state], "in_flight": lane.in_flight} for lane in group if lane],
+            }
+            for tag, group in self.lanes.items()
+        ]
+        return {
+            "address": self.name,
+            "connects": self.throttle.stats(now),
+            "lanes": {
+                "groups": groups,
+                "opened": self.lanes_opened,
+                "failed": self.lanes_failed,
+                "lost": self.lanes_lost,
+            },
+            "leases": self.leases.stats(),
+        }
+
+
+def _load(lane: Connection) -> tuple[int, int]:
+    """Lanes that a slow client holds up come last, then the busier."""
+    return (lane.holds, lane.in_flight)
+
+
+def _nobody_waits(connection: Connection, now: float) -> None:
+    """Until the exchange says who waits for room."""

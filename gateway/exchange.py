@@ -1,0 +1,549 @@
+"""Here the whole life of a call is read: from a client's bytes to the settled outcome.
+
+    received -> pump -> submit -> [park | borrow a lease] -> admit -> send
+                                                                      |
+    finished <- the session delivers in order <- settle <- replied | failed
+
+One Exchange serves one service. It is synchronous: what cannot go on now is parked with its session, and the event
+that ends the wait (a reply, a lease, room on a lane) takes it up again. A session parks at most one call, and reads
+no further behind it, so that nothing grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Any, Final, final
+
+from gateway.endpoint import Endpoint
+from gateway.governance import Governance
+from gateway.meter import Meter
+from gateway.session import Driver, Session
+from gateway.upstream import OPEN, OPENING, Connection
+from policies.gate import Plan
+from pools.slot import HOLDING, Waiter
+from protocols.call import APP_ERROR, CANCELLED, FATAL, REFUSED, RETRYABLE, Call
+from protocols.codec import Protocol
+from protocols.errors import ProtocolError
+from protocols.fault import BUSY, TIMEOUT, Fault
+
+BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
+
+
+@final
+class Exchange(Driver):
+    """Sessions, governance and the endpoint of one service, brought together."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        endpoint: Endpoint,
+        governance: Governance,
+        *,
+        max_clients: int,
+        output_buffer: int,
+        slow_client_timeout: float,
+        request_buffer: int,
+        idle_timeout: float = 0.0,
+    ) -> None:
+        self.name: Final = protocol.service
+        self.protocol: Final = protocol
+        self.endpoint: Final = endpoint
+        self.governance: Governance = governance
+        self.max_clients: int = max_clients
+        self.output_buffer = output_buffer
+        self.slow_client_timeout = slow_client_timeout
+        self.request_buffer: int = request_buffer
+        self.idle_timeout: float = idle_timeout
+        self.meter: Final = Meter(protocol.verbs)
+        self.sessions: Final[dict[int, Session]] = {}
+        self.accepted: int = 0
+        self.turned_away: int = 0
+        self.pushes: int = 0
+        self.draining: bool = False
+        self._departure: Final = asyncio.Event()
+        self._waiting: Final[dict[Connection, deque[Session]]] = {}  # for room on a lane, first come first served
+        endpoint.on_room = self.has_room
+
+    # Sessions come and go
+
+    def arrived(self, session: Session) -> bool:
+        """See Driver."""
+        transport = session.transport
+        if self.draining or len(self.sessions) >= self.max_clients:
+            self.turned_away += 1
+            transport.write(self.protocol.too_many())
+            return False
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        session.peer = _printable(peer)
+        session.address = peer[0] if isinstance(peer, tuple) else "unix"
+        session.codec = self.protocol.server(session.number, session.peer, _printable(local), session.born)
+        self._identify(session)
+        self.sessions[session.number] = session
+        self.accepted += 1
+        return True
+
+    def _identify(self, session: Session) -> None:
+        """The client is who its codec says: its plans follow."""
+        session.user = session.codec.user
+        session.plans = session.codec.plans = self.governance.plans(session.user, session.address)
+
+    def left(self, session: Session) -> None:
+        """See Driver."""
+        now = monotonic()
+        self.sessions.pop(session.number, None)
+        self.protocol.left(session.number)
+        self._departure.set()
+        call, session.head, session.tail = session.head, None, None
+        session.parked = session.barrier = None
+        abandoned = call is not None and (call.blocking >= 0 or call.unfinished)
+        while call is not None:
+            following, call.next = call.next, None
+            call.receiver = None
+            if not call.done:
+                call.outcome = CANCELLED
+                self.settle(call, now)
+            call = following
+        waiter, session.waiter = session.waiter, None
+        if waiter is not None:
+            self.endpoint.cancel(waiter, now)
+        lease, session.lease = session.lease, None
+        if lease is not None:
+            cleanup = None if abandoned or session.codec.unfinished() else session.codec.cleanup()
+            self.endpoint.give_back(lease, session.codec.tag, cleanup, now)
+
+    # Bytes become calls
+
+    def received(self, session: Session, data: bytes) -> None:
+        """See Driver."""
+        self.meter.received += len(data)
+        session.codec.feed(data)
+        now = monotonic()
+        session.used = now
+        self.pump(session, now)
+        if session.codec.buffered() > self.request_buffer:
+            session.pause_reading()  # it is stuck behind something: see proceed
+
+    def _blocked(self, session: Session) -> bool:
+        """The session may not go on with its next call."""
+        return (
+            session.parked is not None
+            or session.waiter is not None
+            or session.congested
+            or session.closing
+            or session.closed
+            or (session.barrier is not None and not session.codec.unfinished())
+        )
+
+    def pump(self, session: Session, now: float) -> None:
+        """Take up all calls that have arrived."""
+        if session.pumping:
+            return  # the loop below goes on by itself
+        session.pumping = True
+        codec = session.codec
+        try:
+            while not self._blocked(session):
+                if codec.unfinished():
+                    if not self._relay(session):
+                        break
+                    continue
+                call = codec.next(now)
+                if call is None:
+                    break
+                self.submit(session, call, now)
+        except ProtocolError as error:
+            self._broken(session, codec.broken(error), now)
+        session.pumping = False
+        if session.reading_paused and codec.buffered() <= self.request_buffer:
+            session.resume_reading()
+
+    def _relay(self, session: Session) -> bool:
+        """Pass the next piece of an unfinished request on; False: wait for more, or for the upstream to take it."""
+        lease = session.lease
+        if lease is None or session.waiter is not None:
+            return False
+        if lease.write_paused:
+            if session.parked_for is None:
+                self._wait_for_room(session, lease, None)
+            return False
+        piece = session.codec.piece()
+        lease.send_piece(piece)
+        return bool(piece)
+
+    def _broken(self, session: Session, farewell: bytes, now: float) -> None:
+        """The client broke the protocol: it learns so behind the replies it is owed, and has to leave."""
+        call = Call(self.protocol.verbs[0], 1, b"", now)
+        call.closes = True
+        session.append(call)
+        session.complete(call, farewell, now)
+
+    # Calls are admitted and sent
+
+    def submit(self, session: Session, call: Call, now: float) -> None:
+        """Send a call where it belongs, or say at once why not."""
+        if call.done or (call.local and not call.barrier):
+            self._answer(session, call, now)
+            return
+        codec = session.codec
+        if codec.pin is not None:
+            connection = session.lease
+            if connection is None:
+                self._borrow(session, call, now)
+                return
+        else:
+            lane = session.lane
+            if lane is None or lane.state > OPEN or lane.full or lane.holds > 0 or session.lane_tag is not codec.tag:
+                lane = self._pick_lane(session, call, now)
+                if lane is None:
+                    return
+            connection = lane
+        if session.head is not None and session.carrier is not connection:
+            session.parked = call  # until the replies of the other connection are in: order is kept
+            return
+        if not self._admit(session, call, now):
+            return
+        self._send(session, connection, call, now)
+
+    def _pick_lane(self, session: Session, call: Call, now: float) -> Connection | None:
+        """A lane for the session's tag. None: the call is parked until there is room, or was refused."""
+        tag = session.codec.tag
+        lane = session.lane
+        if lane is not None and lane.full and lane.state <= OPEN and session.lane_tag is tag and lane.holds == 0:
+            self._wait_for_room(session, lane, call)
+            return None
+        found = self.endpoint.lane(tag, session.number, now)
+        if isinstance(found, Fault):
+            self._refuse(session, call, found, now)
+            return None
+        session.lane = found
+        session.lane_tag = tag
+        if found.full:
+            self._wait_for_room(session, found, call)
+            return None
+        return found
+
+    def _admit(self, session: Session, call: Call, now: float) -> bool:
+        """Pass the gates. A run that is refused as a whole is tried command by command."""
+        plan = session.plans[call.verb.index]
+        assert isinstance(plan, Plan)
+        fault = plan.admit(call, now)
+        if fault is None:
+            call.plan = plan
+            return True
+        if call.count > 1:
+            for one in session.codec.split(call):
+                self.submit(session, one, now)
+        else:
+            self._refuse(session, call, fault, now)
+        return False
+
+    def _send(self, session: Session, connection: Connection, call: Call, now: float) -> None:
+        """The call takes its place in the session's line and in the connection's."""
+        if call.barrier:
+            session.barrier = call
+        if call.blocking >= 0:
+            call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
+        session.append(call)
+        session.carrier = connection
+        call.receiver = session
+        connection.send(call, now)
+
+    def _answer(self, session: Session, call: Call, now: float) -> None:
+        """A call that the codec answers by itself, in its turn."""
+        answer = call.answer
+        if call.done:
+            call.outcome = APP_ERROR
+            self.meter.record(call, now)
+        else:
+            if not self._admit(session, call, now):
+                return
+            answer = session.codec.answer(call, now)
+            self.settle(call, now)
+            if session.codec.user != session.user:
+                self._identify(session)
+        call.answer = b""
+        session.append(call)
+        if session.head is call and call.closes:
+            session.closing = True
+        session.complete(call, b"" if call.mute else answer, now)
+
+    def _refuse(self, session: Session, call: Call, fault: Fault, now: float) -> None:
+        """Say why not, in the protocol's words and in the call's turn."""
+        answer = session.codec.refuse(call, fault)
+        if session.codec.unfinished():
+            session.codec.discard()
+            call.unfinished = False
+        if call.barrier:
+            session.codec.finished(call, now)
+            call.barrier = False
+        call.outcome = REFUSED
+        self.meter.record(call, now)
+        session.append(call)
+        session.complete(call, b"" if call.mute else answer, now)
+
+    # Leases
+
+    def _borrow(self, session: Session, call: Call, now: float) -> None:
+        """The call needs a connection of its own: it waits for the replies before it, then for the lease."""
+        if session.head is not None:
+            session.parked = call
+            return
+        if not self._admit(session, call, now):
+            return
+        if call.barrier:
+            session.barrier = call
+        session.append(call)
+        session.waiter = Waiter(session.codec.tag, session)
+        self.endpoint.borrow(session.waiter, now)
+
+    def granted(self, session: Session, connection: Connection, now: float) -> None:
+        """See Driver."""
+        call = session.head
+        if session.closed or call is None:
+            self.endpoint.give_back(connection, connection.tag, [], now)
+            return
+        session.lease = session.carrier = connection
+        connection.owner = session
+        connection.codec.adopt(session.codec)
+        if call.local:
+            answer = session.codec.answer(call, now)
+            self.settle(call, now)
+            if session.codec.user != session.user:
+                self._identify(session)
+            session.complete(call, b"" if call.mute else answer, now)
+            return
+        if call.blocking >= 0:
+            call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
+        call.receiver = session
+        connection.send(call, now)
+        self.pump(session, now)
+
+    def refused(self, session: Session, fault: Fault, now: float) -> None:
+        """See Driver."""
+        call = session.head
+        if call is not None and not session.closed:
+            self.failed(session, call, fault, now)
+
+    def lease_lost(self, session: Session, fault: Fault, now: float) -> None:
+        """See Driver."""
+        if session.closed:
+            return
+        if session.codec.lease_lost():
+            self.proceed(session, now)
+        else:
+            self._broken(session, session.codec.farewell(fault), now)
+
+    def _return_lease(self, session: Session, now: float) -> None:
+        lease, session.lease = session.lease, None
+        if lease is not None:
+            session.carrier = None
+            session.release_hold()
+            self.endpoint.give_back(lease, session.codec.tag, session.codec.cleanup(), now)
+
+    # Replies and failures
+
+    def settle(self, call: Call, now: float) -> None:
+        """Every gate that admitted the call hears how it ended, once."""
+        plan, call.plan = call.plan, None
+        if plan is not None:
+            assert isinstance(plan, Plan)
+            plan.settle(call, now)
+            self.meter.record(call, now)
+
+    def failed(self, session: Session, call: Call, fault: Fault, now: float) -> None:
+        """See Driver. What was surely not sent is tried once more; of the rest nobody knows whether it was executed."""
+        if session.closed:
+            return
+        if not call.sent and not call.retried and session.lease is None and session.codec.pin is None:
+            call.retried = True
+            found = self.endpoint.lane(session.codec.tag, session.number, now)
+            if isinstance(found, Connection) and not found.full:
+                session.lane = session.carrier = found
+                session.lane_tag = session.codec.tag
+                call.receiver = session
+                found.send(call, now)
+                return
+            fault = found if isinstance(found, Fault) else fault
+        call.receiver = None
+        answer = session.codec.refuse(call, fault)
+        if call.unfinished:
+            session.codec.discard()
+        call.blame(FATAL if call.sent else RETRYABLE, call.waiting)
+        self.settle(call, now)
+        if call.partial:
+            session.abort()  # the client has a part of a reply: no error can follow it
+            return
+        if fault.reason == TIMEOUT and session.lease is not None:
+            session.lease.abort("given up after a timeout")  # it may be executing still
+        session.complete(call, b"" if call.mute else answer, now)
+
+    def finished(self, session: Session, call: Call, now: float) -> None:
+        """See Driver."""
+        if call is session.barrier:
+            session.barrier = None
+            session.codec.finished(call, now)
+        if call.closes:
+            session.close()
+        elif session.head is None:
+            self.proceed(session, now)
+
+    def proceed(self, session: Session, now: float) -> None:
+        """See Driver. Nothing is on its way any more, or the client takes replies again."""
+        if session.closed:
+            return
+        if session.head is None:
+            if session.lease is not None and session.codec.pin is None:
+                self._return_lease(session, now)
+            if session.closing or (self.draining and self._may_go(session)):
+                session.close()
+                return
+            parked = session.parked
+            if parked is not None and session.parked_for is None:
+                session.parked = None
+                self.submit(session, parked, now)
+        if session.codec.buffered() > 0 or session.reading_paused:
+            self.pump(session, now)
+        if session.ending and session.head is None and session.parked is None:
+            session.close()
+
+    # Room on a lane
+
+    def _wait_for_room(self, session: Session, lane: Connection, call: Call | None) -> None:
+        """Park the session, first come first served, until the lane has room again or wait_timeout is over."""
+        session.parked = call
+        session.parked_for = lane
+        line = self._waiting.get(lane)
+        if line is None:
+            line = self._waiting[lane] = deque()
+        line.append(session)
+        if call is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.endpoint.settings.wait_timeout, self._waited_enough, session, call)
+
+    def _waited_enough(self, session: Session, call: Call) -> None:
+        if session.parked is not call or session.closed:
+            return
+        now = monotonic()
+        lane, session.parked, session.parked_for = session.parked_for, None, None
+        name = lane.endpoint if lane is not None else ""
+        detail = f"no room on a lane within wait_timeout (lane_calls {self.endpoint.settings.lane_calls})"
+        self._refuse(session, call, Fault(BUSY, self.name, detail, "", name), now)
+        self.proceed(session, now)
+
+    def has_room(self, lane: Connection, now: float) -> None:
+        """Sessions that wait for this lane go on, as long as it has room."""
+        line = self._waiting.get(lane)
+        while line and (not lane.full or lane.state not in (OPENING, OPEN)):
+            session = line.popleft()
+            if session.parked_for is not lane or session.closed:
+                continue
+            call, session.parked, session.parked_for = session.parked, None, None
+            if call is not None:
+                self.submit(session, call, now)
+            self.pump(session, now)
+        if not line:
+            self._waiting.pop(lane, None)
+
+    # Operators
+
+    def disconnect(self, number: int) -> None:
+        """End a session, as CLIENT KILL asks; its own reply still goes out."""
+        session = self.sessions.get(number)
+        if session is not None:
+            session.closing = True
+            if session.head is None:
+                asyncio.get_running_loop().call_soon(session.close)
+            else:
+                asyncio.get_running_loop().call_soon(session.abort)
+
+    def unblock(self, number: int, error: bool) -> bool:
+        """End the wait of a session that blocks, as CLIENT UNBLOCK asks."""
+        session = self.sessions.get(number)
+        call = session.head if session is not None else None
+        if session is None or call is None or call.blocking < 0 or session.lease is None:
+            return False
+        lease, now = session.lease, monotonic()
+        call.receiver = None
+        answer = session.codec.unblocked(call, error)
+        call.outcome = CANCELLED
+        self.settle(call, now)
+        lease.abort("its blocked call was ended")
+        session.complete(call, answer, now)
+        return True
+
+    def start(self) -> None:
+        """Warm the pools; from now on idle clients are looked after."""
+        self.endpoint.warm()
+        if self.idle_timeout:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Disconnect clients that have been idle for too long: they have nothing under way and hold nothing."""
+        oldest = monotonic() - self.idle_timeout
+        for session in list(self.sessions.values()):
+            if session.head is None and session.used < oldest and session.codec.pin is None:
+                session.close()
+        asyncio.get_running_loop().call_later(min(1.0, self.idle_timeout / 2), self._sweep)
+
+    async def gone(self) -> None:
+        """Wait until the last session has left."""
+        while self.sessions:
+            self._departure.clear()
+            await self._departure.wait()
+
+    def close(self) -> None:
+        """End everything now."""
+        for session in list(self.sessions.values()):
+            session.close()
+        self.endpoint.close()
+
+    def drain(self) -> None:
+        """No new clients; those that have nothing under way go now, the others when they are done."""
+        self.draining = True
+        for session in list(self.sessions.values()):
+            if self._may_go(session):
+                session.close()
+
+    def _may_go(self, session: Session) -> bool:
+        """Nothing is under way: subscriptions never end, so they do not count."""
+        codec = session.codec
+        return session.head is None and session.parked is None and (codec.pin is None or codec.pushes)
+
+    def facts(self, now: float) -> list[dict[str, Any]]:
+        """For ``/sessions``: who is connected, what each holds and why."""
+        return [_facts(session, now) for session in self.sessions.values()]
+
+
+def _facts(session: Session, now: float) -> dict[str, Any]:
+    codec, lease = session.codec, session.lease
+    held = (
+        f"pinned because {codec.pin} since {now - codec.pinned_at:.1f} s" if codec.pin is not None else "shares lanes"
+    )
+    waiting = session.waiter is not None and session.waiter.state != HOLDING
+    return {
+        "id": session.number,
+        "peer": session.peer,
+        "user": session.user,
+        "age": round(now - session.born, 3),
+        "holds": held,
+        "lease": lease.slot.number if lease is not None else None,
+        "waits_for_lease": waiting,
+        "calls_in_flight": _count(session),
+        **codec.facts(now),
+    }
+
+
+def _count(session: Session) -> int:
+    count, call = 0, session.head
+    while call is not None:
+        count += call.count
+        call = call.next
+    return count
+
+
+def _printable(name: object) -> str:
+    """A socket's name as Redis prints it."""
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return f"{name if isinstance(name, str) and name else 'unix'}:0"

@@ -1,0 +1,52 @@
+"""The plans of one service: which gates stand before which verb of which client."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, final
+
+from policies.gate import Governor, Plan, Scope, new_plan
+from protocols.call import CONTROL
+from protocols.codec import Protocol
+
+MAX_IDENTITIES: Final = 4096  # (user, address) pairs whose plans are kept at hand; more are bound again when met
+
+
+@final
+class Governance:
+    """Governors, outermost first, and the plans that they yield.
+
+    ``access`` governs every verb. The others govern work: verbs that the gateway answers itself, and verbs that
+    only control the connection (SELECT, EXEC, UNWATCH), pass them unless a governor says that it wants those too,
+    since refusing the end of a transaction would help nobody.
+    """
+
+    def __init__(self, protocol: Protocol, access: Sequence[Governor], policies: Sequence[Governor]) -> None:
+        self.protocol: Final = protocol
+        self.access: Final = list(access)
+        self.policies: Final = list(policies)
+        self._by_identity: Final[OrderedDict[tuple[str, str], list[Plan]]] = OrderedDict()
+
+    def plans(self, user: str, address: str) -> list[Plan]:
+        """The plans of one client, by Verb.index."""
+        identity = (user, address)
+        plans = self._by_identity.get(identity)
+        if plans is None:
+            # Verbs with the same gates share a plan, so that a run may mix them. Known to this client only: a plan
+            # keeps its gates, and with them the client's limits, from being forgotten.
+            known: dict[tuple[int, ...], Plan] = {}
+            plans = [self._plan(Scope(user, address, verb), known) for verb in self.protocol.verbs]
+            self._by_identity[identity] = plans
+            if len(self._by_identity) > MAX_IDENTITIES:
+                self._by_identity.popitem(last=False)
+        else:
+            self._by_identity.move_to_end(identity)
+        return plans
+
+    def _plan(self, scope: Scope, known: dict[tuple[int, ...], Plan]) -> Plan:
+        governors = list(self.access)
+        if not self.protocol.is_local(scope.verb):
+            work = scope.verb.effect != CONTROL
+            governors += [governor for governor in self.policies if work or governor.control]
+        return new_plan(governors, scope, known)

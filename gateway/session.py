@@ -1,0 +1,286 @@
+"""One client connection: its transport, the order of its replies, and its flow control.
+
+What happens to its calls is the exchange's business; see gateway/exchange.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any, Final, final
+
+from mypy_extensions import i64
+
+from gateway.upstream import Borrower, Connection
+from pools.slot import Waiter
+from protocols.call import Call
+from protocols.codec import ServerCodec
+from protocols.fault import Fault
+
+
+class Driver:
+    """Who a session hands its events to: the exchange."""
+
+    output_buffer: int  # bytes queued for a slow client before its upstream connection pauses
+    slow_client_timeout: float  # seconds that such a client may take nothing
+
+    def arrived(self, session: Session) -> bool:
+        """A new client. False: it was turned away."""
+        raise NotImplementedError
+
+    def received(self, session: Session, data: bytes) -> None:
+        """Bytes from the client."""
+
+    def settle(self, call: Call, now: float) -> None:
+        """A call is over."""
+
+    def finished(self, session: Session, call: Call, now: float) -> None:
+        """The client has the whole reply of a call."""
+
+    def proceed(self, session: Session, now: float) -> None:
+        """What kept the session from going on may be over."""
+
+    def failed(self, session: Session, call: Call, fault: Fault, now: float) -> None:
+        """A call got no reply."""
+
+    def granted(self, session: Session, connection: Connection, now: float) -> None:
+        """The lease that the session waited for."""
+
+    def refused(self, session: Session, fault: Fault, now: float) -> None:
+        """No lease for the session."""
+
+    def lease_lost(self, session: Session, fault: Fault, now: float) -> None:
+        """The session's own connection ended."""
+
+    def left(self, session: Session) -> None:
+        """The client is gone."""
+
+
+@final
+class Session(Borrower):
+    """An asyncio protocol towards one client."""
+
+    def __init__(self, driver: Driver, number: int) -> None:
+        self.driver: Final = driver
+        self.number: Final = number
+        self.codec: ServerCodec = _NO_CODEC
+        self.plans: list[Any] = []
+        self.user: str = ""
+        self.address: str = ""  # for policies: without port
+        self.peer: str = ""  # for people
+        self.transport: Any = None
+        self.write: Any = None
+        self.born: float = 0.0
+        self.used: float = 0.0  # when bytes came last
+
+        self.head: Call | None = None  # the call whose reply the client gets next
+        self.tail: Call | None = None
+        self.carrier: Connection | None = None  # that the last call went to
+        self.lane: Connection | None = None
+        self.lane_tag: object = None
+        self.lease: Connection | None = None
+        self.waiter: Waiter | None = None  # for a lease
+        self.parked: Call | None = None  # waits until the calls before it are replied, or until its lane has room
+        self.parked_for: Connection | None = None  # the lane that has to have room
+        self.barrier: Call | None = None  # nothing goes on before its reply
+
+        self.pumping: bool = False  # its calls are being taken up right now
+        self.ending: bool = False  # the client sends no more
+        self.closing: bool = False  # no more calls; closes behind the last reply
+        self.closed: bool = False
+        self.reading_paused: bool = False
+        self.congested: bool = False  # the client is slow to take replies
+        self.held: Connection | None = None  # paused for this slow client
+        self.timer: Any = None  # of the slow client
+        self.backlog: i64 = 0  # bytes queued for it when last looked at
+
+    # asyncio's protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """A new client."""
+        self.transport = transport
+        self.write = transport.write
+        self.born = self.used = monotonic()
+        if not self.driver.arrived(self):
+            self.closed = True
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if not self.closed:
+            self.driver.received(self, data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may still read, unless it would wait for what may never come."""
+        head = self.head
+        if head is None or self.codec.pushes or head.blocking >= 0:
+            return False
+        self.ending = True
+        return True
+
+    def pause_writing(self) -> None:
+        """The client is slow: take no more calls from it."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        self.congested = False
+        self.release_hold()
+        self.driver.proceed(self, monotonic())
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        """The client is gone."""
+        self.closed = True
+        self.release_hold()
+        if self.codec is not _NO_CODEC:
+            self.driver.left(self)
+            self.codec = _NO_CODEC
+
+    # The order of replies
+
+    def append(self, call: Call) -> None:
+        """A call whose reply follows all those before it."""
+        tail = self.tail
+        if tail is None:
+            self.head = call
+        else:
+            tail.next = call
+        self.tail = call
+
+    def deliver(self, data: bytes) -> None:
+        """Bytes for the client; a client that takes none of them holds up its upstream connection, not memory."""
+        if self.closed:
+            return
+        self.write(data)
+        if self.congested and self.held is None:
+            self._check_backlog()
+
+    def complete(self, call: Call, answer: bytes, now: float) -> None:
+        """The call's reply is whole with these bytes; it goes out when all before it have."""
+        call.done = True
+        if self.head is not call:
+            call.answer += answer
+            return
+        if answer:
+            self.deliver(answer)
+        self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        """The head is done: so may be some behind it."""
+        call = self.head
+        while call is not None and call.done and not self.closed:
+            following = call.next
+            call.next = None
+            self.head = following
+            if following is None:
+                self.tail = None
+            self.driver.finished(self, call, now)
+            call = self.head
+            if call is not None and call.answer:
+                self.deliver(call.answer)
+                call.answer = b""
+
+    # Receiver and Borrower
+
+    def replied(self, call: Call, data: bytes, now: float) -> None:
+        """See Receiver."""
+        if call.observed:
+            data = self.codec.observe(call, data, now)
+        if call.mute:
+            data = b""
+        if call.waiting == 0:
+            self.driver.settle(call, now)
+            self.complete(call, data, now)
+        elif self.head is call:
+            self.deliver(data)
+        else:
+            call.answer += data
+
+    def failed(self, call: Call, fault: Fault, now: float) -> None:
+        """See Receiver."""
+        self.driver.failed(self, call, fault, now)
+
+    def pushed(self, data: bytes, now: float) -> None:
+        """See Receiver."""
+        self.deliver(data)
+        self.codec.observe_push(data, now)
+        if self.codec.pin is None:
+            self.driver.proceed(self, now)
+
+    def lease_granted(self, connection: Connection, now: float) -> None:
+        """See Borrower."""
+        self.waiter = None
+        self.driver.granted(self, connection, now)
+
+    def lease_refused(self, fault: Fault, now: float) -> None:
+        """See Borrower."""
+        self.waiter = None
+        self.driver.refused(self, fault, now)
+
+    def lease_lost(self, fault: Fault, now: float) -> None:
+        """See Borrower."""
+        self.lease = None
+        self.driver.lease_lost(self, fault, now)
+
+    # Flow control and the end
+
+    def pause_reading(self) -> None:
+        """No more bytes from the client for now."""
+        if not self.reading_paused and not self.closed:
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Bytes are welcome again."""
+        if self.reading_paused and not self.closed:
+            self.reading_paused = False
+            self.transport.resume_reading()
+
+    def _check_backlog(self) -> None:
+        backlog: int = self.transport.get_write_buffer_size()
+        carrier = self.carrier
+        if backlog <= self.driver.output_buffer or carrier is None:
+            return
+        self.backlog = backlog
+        self.held = carrier
+        carrier.hold()
+        self._watch()
+
+    def _watch(self) -> None:
+        self.timer = asyncio.get_running_loop().call_later(self.driver.slow_client_timeout, self._on_time)
+
+    def _on_time(self) -> None:
+        """A held client has to take something in time."""
+        self.timer = None
+        backlog: int = self.transport.get_write_buffer_size()
+        if backlog >= self.backlog:
+            self.abort()
+        else:
+            self.backlog = backlog
+            self._watch()
+
+    def release_hold(self) -> None:
+        """The client is not held up any more, or not by this connection."""
+        held, self.held = self.held, None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if held is not None:
+            held.unhold()
+
+    def close(self) -> None:
+        """End in order: what was written still goes out."""
+        self.closing = True
+        if not self.closed:
+            self.closed = True
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self.closing = True
+        if not self.closed:
+            self.closed = True
+            self.transport.abort()
+
+
+_NO_CODEC: Final = ServerCodec()

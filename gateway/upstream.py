@@ -1,0 +1,391 @@
+"""One upstream connection: a line of calls waiting for their replies, in order.
+
+A lane and a lease are the same thing here; they differ only in who may use them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from time import monotonic
+from typing import Any, Final, final
+
+from mypy_extensions import i64
+
+from protocols.call import Call, Receiver
+from protocols.codec import DONE, PUSH, Login, UpstreamCodec
+from protocols.errors import PeerError
+from protocols.fault import LOST, TIMEOUT, Fault
+from protocols.settings import render_duration
+
+# States, in the order in which a connection goes through them. Up to OPEN it takes new calls.
+OPENING: Final = 0  # connecting or logging in; calls wait in line, unsent
+OPEN: Final = 1
+RETIRED: Final = 2  # takes no new calls, closes once the last reply came
+CLOSED: Final = 3
+STATES: Final = ("opening", "open", "retired", "closed")
+
+RELAY_FROM: Final = 1 << 16  # bytes of an unfinished reply that are held before it goes on in pieces
+_WRITE_HIGH: Final = 1 << 18  # bytes queued towards the upstream before its clients pause
+
+
+class Borrower(Receiver):
+    """Who asks for a lease."""
+
+    def lease_granted(self, connection: Connection, now: float) -> None:
+        """The connection is the borrower's alone, in the state that was asked for."""
+
+    def lease_refused(self, fault: Fault, now: float) -> None:
+        """No lease."""
+
+    def lease_lost(self, fault: Fault, now: float) -> None:
+        """The lease ended. Its calls have failed already."""
+
+
+class Keeper:
+    """Who keeps connections: hears when they open, have room again, or end."""
+
+    def opened(self, connection: Connection, now: float) -> None:
+        """It is logged in."""
+
+    def ended(self, connection: Connection, detail: str, now: float) -> None:
+        """It is over, or never opened. Its calls have failed already."""
+
+    def has_room(self, connection: Connection, now: float) -> None:
+        """It takes calls again."""
+
+    def emptied(self, connection: Connection, now: float) -> None:
+        """A retired connection has replied to its last call."""
+
+
+@final
+class Connection:
+    """An asyncio protocol towards one upstream endpoint."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        codec: UpstreamCodec,
+        login: Login,
+        tag: object,
+        service: str,
+        endpoint: str,
+        max_calls: int,
+        stall_timeout: float,
+    ) -> None:
+        self.keeper: Final = keeper
+        self.codec: Final = codec
+        self.login: Login | None = login
+        self.tag: object = tag
+        self.service: Final = service
+        self.endpoint: Final = endpoint
+        self.max_calls: i64 = max_calls
+        self.stall_timeout: Final = stall_timeout
+        self.state: i64 = OPENING
+        self.born: float = monotonic()
+        self.expires_at: float = inf
+        self.used: float = self.born
+        self.owner: Borrower | None = None  # of a lease
+        self.slot: Any = None  # of a lease, in its pool
+        self.transport: Any = None
+        self.write: Any = None
+        self.attempt: Any = None  # the task that connects
+
+        self.head: Call | None = None  # the call that is replied to next
+        self.last: Call | None = None
+        self.in_flight: i64 = 0  # replies still to come
+        self.full: bool = False  # too many of them, or too many bytes queued: no new calls
+        self.write_paused: bool = False
+        self.holds: i64 = 0  # slow clients for whose sake reading pauses
+        self.tail: bytes = b""  # bytes behind the last whole reply
+        self.scanned: i64 = 0  # how far the codec has understood them
+        self.relaying: bool = False  # an unfinished reply goes on in pieces
+        self.relaying_push: bool = False  # it is a push
+        self.timer: Any = None
+        self.timer_at: float = inf
+        self.silent_since: float = 0.0  # when a call was given up and nothing has come since; 0: all is well
+
+    # Calls
+
+    def send(self, call: Call, now: float) -> None:
+        """Put a call in line and its bytes on the wire (once the connection is open)."""
+        last = self.last
+        if last is None:
+            self.head = call
+        else:
+            last.behind = call
+        self.last = call
+        self.used = now
+        self.in_flight += call.waiting
+        if self.in_flight >= self.max_calls:
+            self.full = True
+        if 0.0 < call.deadline < self.timer_at:
+            self._arm(call.deadline, now)
+        if self.state != OPENING:
+            self._transmit(call)
+
+    def _transmit(self, call: Call) -> None:
+        call.sent = True
+        self.write(call.request)
+        if not call.observed:
+            call.request = b""
+
+    def send_piece(self, data: bytes) -> None:
+        """More of the request of the last call."""
+        if data:
+            self.write(data)
+
+    # Time
+
+    def _arm(self, when: float, now: float) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer_at = when
+        self.timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self._on_time)
+
+    def _on_time(self) -> None:
+        """Give up the calls whose deadline passed; their replies, should they come, are discarded."""
+        self.timer = None
+        self.timer_at = inf
+        now = monotonic()
+        soonest = inf
+        call = self.head
+        while call is not None:
+            behind = call.behind
+            if call.receiver is not None and call.deadline > 0.0:
+                if call.deadline <= now:
+                    self._give_up(call, now)
+                    if self.silent_since == 0.0:
+                        self.silent_since = now
+                elif call.deadline < soonest:
+                    soonest = call.deadline
+            call = behind
+        if self.state == CLOSED:
+            return
+        if self.silent_since > 0.0:
+            stalled_at = self.silent_since + self.stall_timeout
+            if stalled_at <= now:
+                self.abort(f"silent for {render_duration(round(now - self.silent_since, 3))} after a timeout")
+                return
+            soonest = min(soonest, stalled_at)
+        if soonest < self.timer_at:
+            self._arm(soonest, now)
+
+    def _give_up(self, call: Call, now: float) -> None:
+        receiver = call.receiver
+        call.receiver = None
+        waited = render_duration(round(call.deadline - call.started, 3))
+        policy = "timeout" if call.blocking < 0 else ""
+        if receiver is not None:
+            fault = Fault(TIMEOUT, self.service, f"no reply within {waited}", policy, self.endpoint)
+            receiver.failed(call, fault, now)
+
+    # asyncio's protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """Log in."""
+        self.transport = transport
+        self.write = transport.write
+        transport.set_write_buffer_limits(high=_WRITE_HIGH)
+        if self.state == CLOSED:
+            transport.abort()
+        elif self.login is not None:
+            self.write(self.login.start())
+
+    def data_received(self, data: bytes) -> None:
+        """Hand replies to those who wait for them."""
+        if self.state == CLOSED:
+            return
+        now = monotonic()
+        self.silent_since = 0.0
+        try:
+            if self.login is not None:
+                self._log_in(data, now)
+            else:
+                self._replies(data, now)
+        except PeerError as error:
+            self.abort(str(error) if self.login is not None else f"protocol error: {error}")
+
+    def eof_received(self) -> bool:
+        """The upstream closed: so do we."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The upstream takes no more for now: neither do we."""
+        self.write_paused = True
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """The upstream caught up."""
+        self.write_paused = False
+        self._check_room(monotonic())
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        """All calls in line fail."""
+        self._end(str(error) if error else "closed by the upstream")
+
+    def _log_in(self, data: bytes, now: float) -> None:
+        login = self.login
+        assert login is not None
+        answer = login.feed(data)
+        if answer is not None:
+            if answer:
+                self.write(answer)
+            return
+        self.login = None
+        self.state = OPEN
+        self._drop_deserted()
+        call = self.head
+        while call is not None:
+            self._transmit(call)
+            call = call.behind
+        self.keeper.opened(self, now)
+
+    def _drop_deserted(self) -> None:
+        """Calls whose client left before anything was sent are not sent at all."""
+        kept: Call | None = None
+        call, self.head, self.last = self.head, None, None
+        while call is not None:
+            behind, call.behind = call.behind, None
+            if call.receiver is None:
+                self.in_flight -= call.waiting
+            elif kept is None:
+                self.head = kept = call
+            else:
+                kept.behind = call
+                kept = call
+            call = behind
+        self.last = kept
+
+    # Replies
+
+    def _replies(self, data: bytes, now: float) -> None:
+        start: i64 = 0
+        resume: i64 = 0
+        if self.tail:
+            data = self.tail + data
+            self.tail = b""
+            resume = self.scanned
+        codec = self.codec
+        n: i64 = len(data)
+        while start < n:
+            call = self.head
+            before: i64 = call.waiting if call is not None else 0
+            found = codec.scan(data, start, resume, call)
+            end = codec.end
+            if call is not None and end > start:
+                self.in_flight -= before - call.waiting
+                self.relaying = False
+                if found == DONE:
+                    self._next_in_line(call)
+                receiver = call.receiver
+                if receiver is not None:
+                    receiver.replied(call, data if start == 0 and end == n else data[start:end], now)
+                if self.state == CLOSED:
+                    return
+            start = resume = end
+            if found == PUSH:
+                self.relaying = False
+                if self.owner is not None:
+                    self.owner.pushed(data[end : codec.push_end], now)
+                if self.state == CLOSED:
+                    return
+                start = resume = codec.push_end
+            elif found != DONE:
+                self._unfinished(data, start, n, now)
+                break
+        if self.full:
+            self._check_room(now)
+        if self.state == RETIRED and self.head is None:
+            self.keeper.emptied(self, now)
+
+    def _next_in_line(self, call: Call) -> None:
+        behind = call.behind
+        self.head = behind
+        if behind is None:
+            self.last = None
+        else:
+            call.behind = None
+
+    def _unfinished(self, data: bytes, start: i64, n: i64, now: float) -> None:
+        """Hold the start of a reply, or, when it is long, relay what there is of it."""
+        codec = self.codec
+        reached = codec.reached
+        call = self.head
+        if reached > start and (self.relaying or n - start > RELAY_FROM):
+            if not self.relaying:
+                self.relaying = True
+                self.relaying_push = codec.hand_over(data, start, call)
+            if self.relaying_push or call is None:
+                if self.owner is not None:
+                    self.owner.pushed(data[start:reached], now)
+            else:
+                call.partial = True
+                receiver = call.receiver
+                if receiver is not None:
+                    receiver.replied(call, data[start:reached], now)
+            start = reached
+        self.tail = data[start:]
+        self.scanned = reached - start
+
+    def _check_room(self, now: float) -> None:
+        if self.full and not self.write_paused and self.in_flight < self.max_calls:
+            self.full = False
+            self.keeper.has_room(self, now)
+
+    # Flow control and the end
+
+    def hold(self) -> None:
+        """A client is slow: read no more for now."""
+        self.holds += 1
+        if self.holds == 1 and self.state != CLOSED:
+            self.transport.pause_reading()
+
+    def unhold(self) -> None:
+        """That client caught up, or left."""
+        self.holds -= 1
+        if self.holds == 0 and self.state != CLOSED:
+            self.transport.resume_reading()
+
+    def retire(self, now: float) -> None:
+        """Take no new calls; end with the last reply."""
+        if self.state <= OPEN:
+            opened = self.state == OPEN
+            self.state = RETIRED
+            if not opened or self.head is None:
+                self.keeper.emptied(self, now)
+
+    def close(self) -> None:
+        """End in order: nobody waits for anything."""
+        if self.transport is not None and self.state != CLOSED:
+            self.transport.close()
+        self._end("closed by the gateway")
+
+    def abort(self, detail: str) -> None:
+        """End at once; calls in line fail with the detail."""
+        if self.transport is not None and self.state != CLOSED:
+            self.transport.abort()
+        self._end(detail)
+
+    def _end(self, detail: str) -> None:
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        now = monotonic()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.attempt is not None:
+            self.attempt.cancel()
+        self.keeper.ended(self, detail, now)  # first, so that what is tried again sees that this one is gone
+        fault = Fault(LOST, self.service, f"connection to the upstream lost: {detail}", "", self.endpoint)
+        call, self.head, self.last = self.head, None, None
+        while call is not None:
+            behind, call.behind = call.behind, None
+            receiver, call.receiver = call.receiver, None
+            if receiver is not None:
+                receiver.failed(call, fault, now)
+            call = behind
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.lease_lost(fault, now)

@@ -1,0 +1,111 @@
+"""From the configuration to what runs. Here the order of governance is read:
+
+1. ``commands``: verbs that nobody may use here
+2. ``clients``: what this user may do
+3. ``policies``: as the operator ordered them, outermost first
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from gateway.config.model import Config, Service, Tls, Upstream
+from gateway.endpoint import Endpoint, Target
+from gateway.exchange import Exchange
+from gateway.governance import Governance
+from policies.access import AccessGovernor, Rights
+from policies.forbidden import ForbiddenGovernor
+from policies.gate import Governor
+from protocols.redis.commands import NEVER, UNKNOWN, VERBS
+from protocols.redis.protocol import RedisProtocol
+
+Spawn = Callable[[Coroutine[Any, Any, None]], Any]
+
+
+def build(config: Config, spawn: Spawn) -> dict[str, Exchange]:
+    """Everything that serves calls, by the name of the service; nothing is connected yet.
+
+    Raises:
+        OSError: a certificate cannot be read.
+    """
+    return {name: _exchange(name, service, spawn) for name, service in config.services.items()}
+
+
+def _exchange(name: str, service: Service, spawn: Spawn) -> Exchange:
+    protocol = _redis(name, service)
+    endpoint = Endpoint(_target(service.upstream), protocol, service.pool, spawn)
+    limits = service.limits
+    exchange = Exchange(
+        protocol,
+        endpoint,
+        Governance(protocol, _access(name, service), [policy.governor(name) for policy in service.policies]),
+        max_clients=limits.max_clients,
+        output_buffer=limits.output_buffer,
+        slow_client_timeout=limits.slow_client_timeout,
+        request_buffer=limits.request_buffer,
+        idle_timeout=limits.idle_timeout,
+    )
+    protocol.shared.disconnect = exchange.disconnect
+    protocol.shared.unblock = exchange.unblock
+    return exchange
+
+
+def _redis(name: str, service: Service) -> RedisProtocol:
+    upstream, limits = service.upstream, service.limits
+    clients = service.clients
+    return RedisProtocol(
+        name,
+        users=None if clients is None else {c.user: c.secret.reveal() for c in clients if c.secret},
+        user=upstream.user or "",
+        password=upstream.secret.reveal() if upstream.secret else "",
+        db=upstream.db,
+        request_buffer=limits.request_buffer,
+        max_value=limits.max_value,
+    )
+
+
+def _access(name: str, service: Service) -> list[Governor]:
+    governors: list[Governor] = [ForbiddenGovernor(name, _forbidden(service))]
+    if service.clients is not None:
+        rights = {client.user: Rights(client.allow, client.deny) for client in service.clients}
+        governors.append(AccessGovernor(name, rights))
+    return governors
+
+
+def _forbidden(service: Service) -> dict[str, str]:
+    """What a client is told of each verb that is refused here, by the verb's name."""
+    commands = service.commands
+    allowed = {word.upper() for word in commands.allow}
+    refused = {word.upper() for word in commands.refuse}
+    details: dict[str, str] = {}
+    for verb in VERBS:
+        container = verb.name.partition(" ")[0]
+        if verb.handling == NEVER:
+            details[verb.name] = f"{verb.name} is not possible through the gateway"
+        elif verb.name in refused or container in refused:
+            details[verb.name] = f"{verb.name} is refused here (commands.refuse)"
+        elif verb.refused and verb.name not in allowed and container not in allowed:
+            details[verb.name] = f"{verb.name} is refused unless commands.allow lists it"
+    if commands.unknown == "refuse":
+        details[UNKNOWN.name] = "commands that the gateway does not know are refused here (commands.unknown)"
+    return details
+
+
+def _target(upstream: Upstream) -> Target:
+    address = upstream.endpoints[0].address
+    tls = upstream.tls
+    context = _tls_context(tls) if tls is not None else None
+    server_name = (tls.server_name if tls is not None else None) or address.host or "localhost"
+    return Target(address.host, address.port, address.path, context, server_name)
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert and tls.key:
+        context.load_cert_chain(str(tls.cert), str(tls.key))
+    return context

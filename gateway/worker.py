@@ -1,0 +1,195 @@
+"""One worker process: starts everything, keeps it running, and ends it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import uvloop
+
+from gateway import logs
+from gateway.admin import Admin
+from gateway.config import Config
+from gateway.exchange import Exchange
+from gateway.listeners import ListenError, bind
+from gateway.session import Session
+from gateway.wiring import build
+
+STARTING: Final = "starting"
+READY: Final = "ready"
+DRAINING: Final = "draining"
+
+_GC_THRESHOLD: Final = 50_000  # what a call makes is freed by its reference count; cycles are rare
+
+
+class Worker:
+    """Services, their listeners and the admin address."""
+
+    def __init__(self, config_path: str, config: Config) -> None:
+        self.config_path: Final = config_path
+        self.config: Final = config
+        self.state: str = STARTING
+        self.started: Final = monotonic()
+        self.listening: Final[list[tuple[str, str]]] = []
+        self.exchanges: Final[dict[str, Exchange]] = build(config, self.spawn)
+        self._admin: Final = Admin(self)
+        self._servers: Final[list[asyncio.Server]] = []
+        self._unix_paths: Final[list[str]] = []
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._numbers: int = 0
+        self._draining: Final = asyncio.Event()
+        self._quitting: Final = asyncio.Event()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the rest; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logs.error("a task failed", error=repr(error))
+
+    async def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            ListenError: an address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            await self._open()
+            await self._draining.wait()
+            await self._drain()
+        finally:
+            self._close()
+        await asyncio.sleep(0)  # transports that were closed get to say goodbye
+
+    def _on_signal(self) -> None:
+        if self._draining.is_set():
+            self.quit()
+        self.drain()
+
+    async def _open(self) -> None:
+        """Listen everywhere before the first client is accepted, then say so in one line."""
+        sockets = [
+            (name, listener, sock)
+            for name, service in self.config.services.items()
+            for listener in service.listen
+            for sock in bind(listener)
+        ]
+        for exchange in self.exchanges.values():
+            exchange.start()
+        for name, listener, sock in sockets:
+            await self._listen(name, sock, listener.backlog)
+        if self.config.admin is not None:
+            await self._admin.start(self.config.admin)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 100)
+        where = ", ".join(f"{name} on {address}" for name, address in self.listening)
+        logs.info("listening", services=where, admin=str(self.config.admin or "off"), config=self.config_path)
+        self.spawn(self._become_ready())
+
+    async def _become_ready(self) -> None:
+        """Ready means: the first connect of every service has been tried, whatever came of it."""
+        for exchange in self.exchanges.values():
+            await exchange.endpoint.tried.wait()
+        if self.state == STARTING:
+            self.state = READY
+            logs.info("ready")
+
+    async def _listen(self, name: str, sock: socket.socket, backlog: int) -> None:
+        loop: Any = asyncio.get_running_loop()  # Any: a Session has no asyncio base class, so that it compiles
+        exchange = self.exchanges[name]
+
+        def accept() -> Session:
+            self._numbers += 1
+            return Session(exchange, self._numbers)
+
+        if sock.family == socket.AF_UNIX:
+            path = sock.getsockname()
+            self._unix_paths.append(path)
+            server = await loop.create_unix_server(accept, sock=sock, backlog=backlog)
+            self.listening.append((name, f"unix:{path}"))
+        else:
+            server = await loop.create_server(accept, sock=sock, backlog=backlog)
+            host, port = sock.getsockname()[:2]
+            self.listening.append((name, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+        self._servers.append(server)
+
+    def drain(self) -> None:
+        """Stop accepting; let what is under way finish; then stop."""
+        if self.state != DRAINING:
+            self.state = DRAINING
+            logs.info("draining", clients=self._sessions(), drain_timeout=self.config.drain_timeout)
+        self._draining.set()
+
+    def quit(self) -> None:
+        """Stop now."""
+        self._quitting.set()
+        self.drain()
+
+    def _sessions(self) -> int:
+        return sum(len(exchange.sessions) for exchange in self.exchanges.values())
+
+    async def _drain(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._remove_unix_paths()
+        for exchange in self.exchanges.values():
+            exchange.drain()
+        over = [self.spawn(self._everyone_gone()), self.spawn(self._told_to_quit())]
+        await asyncio.wait(over, timeout=self.config.drain_timeout, return_when=asyncio.FIRST_COMPLETED)
+        if left := self._sessions():
+            logs.warning("stopping with clients left", clients=left)
+
+    async def _everyone_gone(self) -> None:
+        for exchange in self.exchanges.values():
+            await exchange.gone()
+
+    async def _told_to_quit(self) -> None:
+        await self._quitting.wait()
+
+    def _remove_unix_paths(self) -> None:
+        while self._unix_paths:
+            with suppress(FileNotFoundError):
+                Path(self._unix_paths.pop()).unlink()
+
+    def _close(self) -> None:
+        self._admin.close()
+        for exchange in self.exchanges.values():
+            exchange.close()
+        for server in self._servers:
+            server.close()
+        self._remove_unix_paths()
+        for task in self._tasks:
+            task.cancel()
+        logs.info("stopped")
+
+
+def run(config_path: str, config: Config) -> int:
+    """Run a worker until it is told to stop; the exit code."""
+    logs.configure(config.log.format, config.log.level)
+
+    async def serve() -> None:
+        logs.install(asyncio.get_running_loop())
+        await Worker(config_path, config).run()
+
+    try:
+        uvloop.run(serve())
+    except ListenError as error:
+        logs.error(str(error))
+        return 1
+    return 0

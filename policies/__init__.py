@@ -1,0 +1,1 @@
+"""Governance: a policy is configuration; bound to (service, client, verb) it yields a gate or nothing."""

