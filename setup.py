@@ -14,48 +14,51 @@ from pathlib import Path
 from typing import Any, Final
 
 from setuptools import setup
-from setuptools.errors import BaseError
+from setuptools.errors import CCompilerError, PlatformError
 
 ROOT: Final = Path(__file__).parent
-# Every module of these packages is compiled ...
+# Every module of these packages is compiled (an empty __init__.py gains nothing) ...
 COMPILED_PACKAGES: Final = ("protocols", "policies", "pools")
 # ... and of gateway/ those that run for every call, as far as they exist.
 COMPILED_MODULES: Final = (
+    "gateway/endpoint.py",
     "gateway/exchange.py",
-    "gateway/service.py",
+    "gateway/governance.py",
+    "gateway/meter.py",
     "gateway/session.py",
     "gateway/upstream.py",
 )
 # `make types` is where types are checked. Here they only steer the compiler, so what is not installed in the
 # build environment (pydantic, uvloop) may be missing and what is not compiled may not stop the build.
 MYPY_OPTIONS: Final = ("--config-file=", "--follow-imports=silent", "--ignore-missing-imports")
-# A package without code gains nothing from being compiled.
-INTERPRETED: Final = "__init__.py"
+# Data, not code: a literal of hundreds of rows runs once and would be most of all the C.
+INTERPRETED: Final = ("protocols/redis/command_table.py",)
 
 
 def sources() -> list[str]:
     """Paths, relative to this file, of all modules to compile."""
-    packages = [path for name in COMPILED_PACKAGES for path in (ROOT / name).rglob("*.py") if path.name != INTERPRETED]
+    packages = [path for name in COMPILED_PACKAGES for path in (ROOT / name).rglob("*.py") if path.stem != "__init__"]
     modules = [ROOT / name for name in COMPILED_MODULES if (ROOT / name).exists()]
-    return sorted(str(path.relative_to(ROOT)) for path in packages + modules)
+    return sorted({str(path.relative_to(ROOT)) for path in packages + modules} - set(INTERPRETED))
 
 
 def obstacle() -> str:
     """Why this machine cannot build C extensions, "" if it can: found by building one."""
-    # The compiler as setuptools itself would configure it; there is no public name for this.
-    from setuptools._distutils.ccompiler import new_compiler
-    from setuptools._distutils.sysconfig import customize_compiler
+    # The compiler as setuptools itself configures it; setuptools brings distutils where Python no longer does.
+    from distutils.ccompiler import new_compiler
+    from distutils.sysconfig import customize_compiler
 
+    header = Path(sysconfig.get_path("include"), "Python.h")
     with tempfile.TemporaryDirectory(prefix="poolgate-") as folder:
         source = Path(folder, "trial.c")
         source.write_text("#include <Python.h>\nint trial(void) { return PY_MAJOR_VERSION; }\n")
         compiler = new_compiler()
         customize_compiler(compiler)
         try:
-            built = compiler.compile([str(source)], folder, include_dirs=[sysconfig.get_path("include")])
+            built = compiler.compile([str(source)], folder, include_dirs=[str(header.parent)])
             compiler.link_shared_object(built, str(Path(folder, "trial.so")))
-        except (BaseError, OSError) as error:  # compilers that fail, and compilers that are not there
-            return str(error)
+        except (CCompilerError, PlatformError, OSError):
+            return "the C compiler is missing or does not work" if header.exists() else f"there is no {header}"
     return ""
 
 

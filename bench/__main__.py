@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench import profiling
 from bench.peers import PEERS
-from bench.process import end_on_sigterm
+from bench.process import BenchError, end_on_sigterm
 from bench.run import Wish, run, write
 from bench.workloads import WORKLOADS
 
@@ -23,6 +24,15 @@ def main(words: list[str] | None = None) -> None:
     _profile_options(parts.add_parser("profile", help="where the time of one peer goes under one workload"))
     said = parser.parse_args(words)
     end_on_sigterm()
+    try:
+        _obey(said)
+    except BenchError as problem:
+        sys.exit(f"bench: {problem}")
+    except KeyboardInterrupt:
+        sys.exit("bench: stopped; everything that was started has been ended")
+
+
+def _obey(said: argparse.Namespace) -> None:
     if said.part == "profile":
         print(profiling.run(PEERS[said.peer], WORKLOADS[said.workload], said.out))
         return

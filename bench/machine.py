@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,10 +28,19 @@ def facts() -> dict[str, str]:
         "redis-benchmark": _version(["redis-benchmark", "--version"]),
         "envoy": _version_of(peers.envoy_binary, "--version"),
         "nutcracker": _version_of(peers.nutcracker_binary, "--version"),
-        "poolgate": _package("poolgate"),
+        "poolgate": f"{_package('poolgate')} ({poolgate_form()})",
         "uvloop": _package("uvloop"),
         "openssl": _version(["openssl", "version"]),
     }
+
+
+def poolgate_form() -> str:
+    """Whether the poolgate that `bench.peers` starts is compiled; `-I` hides the checkout that we stand in."""
+    if not Path(sys.executable).with_name("poolgate").exists():
+        return "interpreted, from the checkout"
+    line = [sys.executable, "-I", "-c", "import protocols.redis.scan as scan; print(scan.__file__)"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    return "compiled" if done.stdout.strip().endswith(".so") else "interpreted"
 
 
 def _cpu_model() -> str:

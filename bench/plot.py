@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from bench.summary import Cells
 
@@ -40,7 +41,8 @@ def draw(cells: Cells, path: Path) -> None:
         axis.set_title(title, loc="left")
         axis.set_xticks(range(len(tests)), [" ".join(test) for test in tests])
         axis.grid(axis="y", alpha=0.3)
-    axes[0, 0].legend(ncols=len(peers), fontsize=8, loc="upper left")
+    known = [Patch(color=COLOURS[peer], label=peer) for peer in peers]
+    axes[0, 0].legend(handles=known, ncols=len(peers), fontsize=8, loc="upper left")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -63,5 +65,4 @@ def _bars(
         if found is None or not unit:
             continue
         error = [[(found.median - found.low) / unit], [(found.high - found.median) / unit]]
-        label = peer if place == 0 else None
-        axis.bar(place + offset * 0.9, found.median / unit, width, color=COLOURS[peer], label=label, yerr=error)
+        axis.bar(place + offset * 0.9, found.median / unit, width, color=COLOURS[peer], yerr=error)

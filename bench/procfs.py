@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+SLACK = 2 / TICKS
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,32 @@ class Cpu:
     user: float
     system: float
 
-    def since(self, before: Cpu) -> Cpu:
-        """What was used after `before`."""
-        return Cpu(self.user - before.user, self.system - before.system)
-
     @property
     def total(self) -> float:
         """User and system together."""
         return self.user + self.system
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a process has used at one moment, by two clocks.
+
+    The kernel counts user and system in ticks of 10 ms, but their sum in nanoseconds, per living thread.
+    """
+
+    coarse: Cpu
+    fine: float
+
+    def since(self, before: Clock) -> Cpu:
+        """What was used after `before`: the split of the coarse clock, the sum of the fine one.
+
+        A thread that ended in between takes its fine time with it; then the coarse sum is larger, and stays.
+        """
+        used = Cpu(self.coarse.user - before.coarse.user, self.coarse.system - before.coarse.system)
+        fine = self.fine - before.fine
+        if used.total <= 0 or fine < used.total - SLACK:
+            return used
+        return Cpu(used.user * fine / used.total, used.system * fine / used.total)
 
 
 @dataclass(frozen=True)
@@ -52,25 +71,22 @@ def parse_status(text: str) -> Memory:
     return Memory(int(fields["VmRSS"].split()[0]), int(fields["VmHWM"].split()[0]))
 
 
-def refine(coarse: Cpu, threads: Iterable[float]) -> Cpu:
-    """Keep the split of the coarse clock, take the sum from the fine one.
-
-    The kernel counts user and system in ticks of 10 ms but the sum in nanoseconds per thread. Threads that ended are
-    missing from the fine sum; then the coarse one is larger and stays.
-    """
-    fine = sum(threads)
-    slack = 2 / TICKS
-    if coarse.total <= 0 or fine < coarse.total - slack:
-        return coarse
-    scale = fine / coarse.total
-    return Cpu(coarse.user * scale, coarse.system * scale)
+def parse_busy(text: str, ticks: int) -> float:
+    """CPU seconds that the whole machine worked, of `/proc/stat`: everything but idling and waiting for disks."""
+    fields = [int(field) for field in text.splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / ticks
 
 
-def cpu(pid: int) -> Cpu:
-    """CPU used so far by all threads of a process."""
+def busy() -> float:
+    """CPU seconds that the whole machine worked so far."""
+    return parse_busy(Path("/proc/stat").read_text(), TICKS)
+
+
+def clock(pid: int) -> Clock:
+    """What all threads of a process have used so far."""
     root = Path("/proc", str(pid))
     coarse = parse_stat((root / "stat").read_text(), TICKS)
-    return refine(coarse, [parse_schedstat(text) for text in _threads(root)])
+    return Clock(coarse, sum(parse_schedstat(text) for text in _threads(root)))
 
 
 def memory(pid: int) -> Memory:

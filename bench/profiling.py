@@ -58,5 +58,5 @@ def _record(pid: int, data: Path, workload: Workload, line: list[str]) -> str:
 def _report(data: Path, *words: str) -> str:
     command = ["perf", "report", "-i", str(data), "--stdio", "--no-children", "-g", "none", "-w", "8,40", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line.rstrip() for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.rstrip(" -") for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
     return "\n".join(lines[:TOP]) or done.stderr[-500:]

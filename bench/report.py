@@ -34,6 +34,7 @@ LOADED = (
     Column("rss_peak_mb", "peak MB", 1),
     Column("upstream_connections", "upstream conns", 0),
     Column("generator_busy", "generator busy", 2),
+    Column("others_busy", "others busy", 2),
 )
 IDLE = (
     Column("rss_start_mb", "RSS at start MB", 1, spread=True),
@@ -43,6 +44,7 @@ IDLE = (
     Column("rss_mb", "RSS MB", 1),
     Column("rss_peak_mb", "peak MB", 1),
 )
+QUIET = 0.3  # cores that processes outside of the benchmark may use before its throughput means little
 BASES = ("direct", "envoy", "envoy-batching", "nutcracker")
 RATIOS = (("rps", "requests/s"), ("p50_ms", "p50"), ("cpu_us", "proxy CPU"), ("redis_cpu_us", "Redis CPU"))
 
@@ -95,8 +97,14 @@ def _preface(run: Run) -> str:
         f" nothing is pinned to a core. Load average before the start: {run.load_before:.2f}.",
         f"Machine: {machine}.",
     ]
+    disturbed = sorted(cell.figures["others_busy"].high for cell in run.cells.values() if "others_busy" in cell.figures)
+    if disturbed and disturbed[-1] > QUIET:
+        lines.append(
+            f"\n**Other processes were at work during the run (up to {disturbed[-1]:.2f} of a core): CPU per request is"
+            " still of use, requests/s and latency are not.**"
+        )
     if run.quick:
-        lines.append("**A quick run: too short for conclusions.**")
+        lines.append("\n**A quick run: too short for conclusions.**")
     lines += [f"Not taking part: {name}: {reason}." for name, reason in run.absent.items()]
     lines += [f"- `{name}`: {PEERS[name].about}" for name in dict.fromkeys(cell.peer for cell in run.cells.values())]
     return "\n".join(lines).replace("\nMachine", "\n\nMachine").replace("\n- ", "\n\n- ", 1)

@@ -7,8 +7,9 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from bench import machine, plot, report
+from bench import machine, report
 from bench.limits import raise_open_files
 from bench.peers import Peer, available
 from bench.stage import redis_server
@@ -18,6 +19,7 @@ from bench.turn import Measurement, take
 from bench.workloads import WORKLOADS, Workload, scaled
 
 QUICK = 0.15
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Wish:
     out: Path
 
 
-def order(peers: list[Peer], number: int) -> list[Peer]:
+def order(peers: list[T], number: int) -> list[T]:
     """Everyone starts a round once before anyone does twice."""
     first = number % len(peers)
     return peers[first:] + peers[:first]
@@ -54,11 +56,16 @@ def run(wish: Wish) -> report.Run:
 
 
 def write(told: report.Run, out: Path, name: str = "redis") -> list[Path]:
-    """Markdown, JSON and the picture."""
+    """Markdown, JSON and, where matplotlib is installed, the picture."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}.md", out / f"{name}.json", out / f"{name}.png"]
     paths[0].write_text(report.as_markdown(told))
     paths[1].write_text(json.dumps(report.as_json(told), indent=1) + "\n")
+    try:
+        from bench import plot
+    except ModuleNotFoundError as missing:
+        print(f"no picture: {missing.name} is not installed", file=sys.stderr)
+        return paths[:2]
     plot.draw(told.cells, paths[2])
     return paths
 

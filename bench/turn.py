@@ -69,29 +69,49 @@ def _load(ready: Standing, stage: Stage, test: str) -> Reading:
     line = load.command(workload, test, ready.target)
     with stage.client() as server, _upstream_connections(stage) as seen:
         server.config_resetstat()
-        before = _used(ready, stage)
+        before = _moment(ready, stage)
         result = load.run(workload, line)
-        after = _used(ready, stage)
+        after = _moment(ready, stage)
         executed = _executed(server, test)
-    figures = {
-        "rps": result.rps,
-        "p50_ms": result.p50_ms,
-        "p99_ms": result.p99_ms,
-        "redis_cpu_us": after[0].since(before[0]).total / workload.requests * 1e6,
-        "upstream_connections": float(max(seen, default=0)),
-        "generator_busy": result.busy,
-    }
+    figures = _figures(result, before, after, workload.requests)
+    figures["upstream_connections"] = float(max(seen, default=0))
     if ready.pid is not None:
-        used, memory = after[1].since(before[1]), procfs.memory(ready.pid)
-        figures |= {
-            "cpu_us": used.total / workload.requests * 1e6,
-            "cpu_user_us": used.user / workload.requests * 1e6,
-            "cpu_system_us": used.system / workload.requests * 1e6,
-            "rss_mb": memory.resident / 1024,
-            "rss_peak_mb": memory.peak / 1024,
-        }
+        memory = procfs.memory(ready.pid)
+        figures |= {"rss_mb": memory.resident / 1024, "rss_peak_mb": memory.peak / 1024}
     fault = _fault(result.errors, executed, workload.requests) or refusals.found(ready.admin)
     return Reading(figures, fault, _commands(stage, ready.command, line))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All clocks, read before and after a test."""
+
+    at: float
+    machine: float
+    redis: procfs.Clock
+    proxy: procfs.Clock | None
+
+
+def _moment(ready: Standing, stage: Stage) -> Moment:
+    proxy = None if ready.pid is None else procfs.clock(ready.pid)
+    return Moment(time.monotonic(), procfs.busy(), procfs.clock(stage.pid), proxy)
+
+
+def _figures(result: load.Result, before: Moment, after: Moment, requests: int) -> dict[str, float]:
+    """CPU in microseconds per request; `busy` in cores."""
+    redis = after.redis.since(before.redis)
+    others = after.machine - before.machine - redis.total
+    figures = {"rps": result.rps, "p50_ms": result.p50_ms, "p99_ms": result.p99_ms}
+    if before.proxy is not None and after.proxy is not None:
+        proxy = after.proxy.since(before.proxy)
+        others -= proxy.total
+        figures["cpu_us"] = proxy.total / requests * 1e6
+        figures["cpu_user_us"] = proxy.user / requests * 1e6
+        figures["cpu_system_us"] = proxy.system / requests * 1e6
+    figures["redis_cpu_us"] = redis.total / requests * 1e6
+    figures["generator_busy"] = result.busy
+    figures["others_busy"] = max(0.0, others / (after.at - before.at) - result.busy)
+    return figures
 
 
 def _commands(stage: Stage, *lines: Sequence[str]) -> tuple[str, ...]:
@@ -104,10 +124,6 @@ def _fault(errors: tuple[str, ...], executed: int, requests: int) -> str | None:
     if not requests <= executed <= requests * SURPLUS:
         return f"Redis executed {executed} commands instead of {requests}"
     return None
-
-
-def _used(ready: Standing, stage: Stage) -> tuple[procfs.Cpu, procfs.Cpu]:
-    return procfs.cpu(stage.pid), procfs.cpu(ready.pid) if ready.pid is not None else procfs.Cpu(0, 0)
 
 
 def _executed(server: redis_py.Redis, test: str) -> int:

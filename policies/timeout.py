@@ -44,6 +44,7 @@ class TimeoutGovernor(Governor):
 
     def __init__(self, settings: Timeout, service: str) -> None:
         self.name = "timeout"
+        self.control = True  # a hung EXEC must time out, too
         self.settings: Final = settings
         self.expired: i64 = 0  # commands that ended at or after their deadline without a reply
         detail = f"no reply within {render_duration(settings.total)}"

@@ -25,8 +25,6 @@ class PoolSettings:
     max_lifetime: float = field(default=1800.0, metadata=DURATION)  # 0: for ever
     lifetime_jitter: float = field(default=0.1, metadata=PERCENT)  # share of max_lifetime, so that not all end at once
     connect_rate: float | None = field(default=None, metadata=optional(RATE))  # new connections a second
-    backoff_base: float = field(
-        default=0.05, metadata=DURATION
-    )  # first pause after a failed connect, doubled each time
+    backoff_base: float = field(default=0.05, metadata=DURATION)  # first pause after a failed connect, then doubled
     backoff_max: float = field(default=5.0, metadata=DURATION)
     stall_timeout: float = field(default=5.0, metadata=DURATION)  # silent for so long after a timeout: given up

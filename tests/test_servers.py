@@ -57,7 +57,7 @@ def test_redis_with_password_and_users() -> None:
     with RedisServer(password="s3cret", users={"app": "on >apple ~app:* +@all"}) as server:
         assert server.client().ping()
         with pytest.raises(redis.AuthenticationError):
-            server.client(password=None).ping()
+            server.client(password=None, retry=None).ping()
         app = server.client(username="app", password="apple")
         assert app.set("app:1", "x")
         with pytest.raises(redis.exceptions.NoPermissionError):
@@ -70,7 +70,7 @@ def test_redis_with_tls(tmp_path: Path) -> None:
         assert server.client().ping()
         assert server.client(ssl_certfile=str(tls.client), ssl_keyfile=str(tls.client_key)).ping()
         with pytest.raises(redis.ConnectionError):
-            redis.Redis(port=server.port, socket_timeout=2).ping()
+            server.client(ssl=False, socket_timeout=2, retry=None).ping()
 
 
 def test_redis_restarts_at_its_address_and_pauses() -> None:

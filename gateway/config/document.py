@@ -16,7 +16,7 @@ from gateway.config.problems import ConfigError, Path, Problem, dotted
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
-MAX_NODES: Final = 50_000  # every use of an alias counts what it stands for
+MAX_NODES: Final = 20_000  # every use of an alias counts what it stands for
 
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = {_TAG + word for word in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")}

@@ -297,6 +297,11 @@ def client_unblock(client: ClientState, args: list[bytes], now: float) -> bytes:
     return b":%d\r\n" % client.shared.unblock(int(args[2]), reason == b"ERROR")
 
 
+def acl_whoami(client: ClientState, args: list[bytes], now: float) -> bytes:
+    """ACL WHOAMI: the user of the configuration, not the gateway's own upstream."""
+    return bulk((client.user or "default").encode())
+
+
 ANSWERS: Final[dict[str, Answer]] = {
     "SELECT": select,
     "AUTH": auth,
@@ -304,6 +309,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "RESET": reset,
     "QUIT": quit_,
     "UNWATCH": unwatch,
+    "ACL WHOAMI": acl_whoami,
     "CLIENT SETNAME": client_setname,
     "CLIENT GETNAME": client_getname,
     "CLIENT SETINFO": client_setinfo,

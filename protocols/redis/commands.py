@@ -10,8 +10,8 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from protocols.call import CALL, SESSION, TXN, WRITE, Verb
-from protocols.redis.command_table import NEWER_ROWS, NO_KEYS, ROWS, Keys, Row
+from protocols.call import CALL, EFFECTS, SESSION, TXN, Verb
+from protocols.redis.command_table import NEWER, REDIS_7_0
 
 # Handling: what the session does with a command.
 PASS: Final = 0  # forwarded on a shared lane
@@ -78,7 +78,9 @@ class Command(Verb):
         effect: str,
         *,
         arity: int,
-        keys: Keys,
+        positions: tuple[int, int, int],
+        key_rule: str,
+        count_at: int,
         handling: int,
         refused: bool,
         timeout_at: int,
@@ -95,16 +97,13 @@ class Command(Verb):
             blocking=handling in (BLOCK, MAYBE_BLOCK),
             affinity=_AFFINITIES.get(handling, CALL),
         )
-        first, last, step, rule = keys
-        rule, _, count_at = rule.partition("@")
-        if rule not in KEY_RULES:
-            raise ValueError(f"{name}: unknown key rule {rule!r}")
+        first, last, step = positions
         self.arity: Final[i64] = arity  # as Redis counts: with the name; negative: at least
         self.first_key: Final[i64] = first  # 0: none
         self.last_key: Final[i64] = last  # negative: from the end
         self.key_step: Final[i64] = step
-        self.key_rule: Final = rule
-        self.count_at: Final[i64] = int(count_at or 0)
+        self.key_rule: Final = key_rule
+        self.count_at: Final[i64] = count_at
         self.handling: Final[i64] = handling
         self.refused: Final = refused  # unless the configuration allows it
         self.timeout_at: Final[i64] = timeout_at  # negative: from the end; 0: none, or behind the word BLOCK
@@ -113,34 +112,43 @@ class Command(Verb):
         self.subcommands: dict[bytes, Command] | None = None
 
 
-def _command(index: int, row: Row) -> Command:
-    """Read one row of the table."""
-    name, arity, effect, keys, traits = row
-    words, _, exceptions = traits.partition(" unless ")
+def _command(index: int, line: str) -> Command:
+    """Read one line of the table."""
+    words = line.split()
+    name = words.pop(0)
+    if not words[0].lstrip("-").isdigit():
+        name += " " + words.pop(0)
+    arity, effect, keys = int(words[0]), words[1], words[2]
+    traits, _, exceptions = " ".join(words[3:]).partition(" unless ")
+    positions, rule, count_at = _read_keys(keys)
     handling = PASS
     refused = idempotent = False
     timeout_at, timeout_unit = 0, 1.0
-    for word in words.split():
-        if word in HANDLINGS:
-            handling = HANDLINGS[word]
-        elif word == "refused":
+    for trait in traits.split():
+        if trait in HANDLINGS:
+            handling = HANDLINGS[trait]
+        elif trait == "refused":
             refused = True
-        elif word == "idempotent":
+        elif trait == "idempotent":
             idempotent = not exceptions
-        elif word == "timeout@BLOCK":
+        elif trait == "timeout@BLOCK":
             timeout_unit = 0.001
-        elif word.startswith("timeout@"):
-            if word.endswith("ms"):
+        elif trait.startswith("timeout@"):
+            if trait.endswith("ms"):
                 timeout_unit = 0.001
-            timeout_at = int(word.removeprefix("timeout@").removesuffix("ms"))
+            timeout_at = int(trait.removeprefix("timeout@").removesuffix("ms"))
         else:
-            raise ValueError(f"{name}: unknown trait {word!r}")
+            raise ValueError(f"{name}: unknown trait {trait!r}")
+    if effect not in EFFECTS or rule not in KEY_RULES:
+        raise ValueError(f"{name}: unknown effect or key rule: {effect} {rule}")
     return Command(
         name,
         index,
         effect,
         arity=arity,
-        keys=keys,
+        positions=positions,
+        key_rule=rule,
+        count_at=count_at,
         handling=handling,
         refused=refused or handling == NEVER,
         timeout_at=timeout_at,
@@ -148,6 +156,30 @@ def _command(index: int, row: Row) -> Command:
         idempotent=idempotent,
         unless=exceptions.encode().split(),
     )
+
+
+def _read_keys(text: str) -> tuple[tuple[int, int, int], str, int]:
+    """Read the column of keys: positions, rule and the place of the count."""
+    positions, _, rule = text.partition("+")
+    first = last = step = 0
+    if positions[0].isdigit():
+        span, _, every = positions.partition("/")
+        start, _, end = span.partition("..")
+        first, last, step = int(start), int(end or start), int(every or 1)
+    elif positions != "-":
+        rule = positions
+    rule, _, count_at = rule.partition("@")
+    return (first, last, step), rule, int(count_at or 0)
+
+
+def _commands(table: str) -> list[Command]:
+    """Read the whole table; what stands behind a ``#`` is a comment."""
+    verbs = [_command(0, "UNKNOWN -1 write -")]
+    for line in table.splitlines():
+        row = line.partition("#")[0]
+        if row.strip():
+            verbs.append(_command(len(verbs), row))
+    return verbs
 
 
 def _index_by_name(verbs: list[Command]) -> dict[bytes, Command]:
@@ -169,11 +201,11 @@ def _index_by_name(verbs: list[Command]) -> dict[bytes, Command]:
     return commands
 
 
+# By Verb.index.
+VERBS: Final[list[Command]] = _commands(REDIS_7_0 + NEWER)
 # A command that is not in the table, such as a module's. It may do anything, and its keys are unknown:
 # a client that is bound to certain keys cannot have it.
-UNKNOWN: Final = _command(0, ("UNKNOWN", -1, WRITE, NO_KEYS, ""))
-# By Verb.index.
-VERBS: Final[list[Command]] = [UNKNOWN] + [_command(index, row) for index, row in enumerate(ROWS + NEWER_ROWS, 1)]
+UNKNOWN: Final = VERBS[0]
 COMMANDS: Final[dict[bytes, Command]] = _index_by_name(VERBS[1:])
 _LONGEST: Final = max(len(verb.name) for verb in VERBS)
 

@@ -171,8 +171,8 @@ def test_a_failing_probe_opens_it_again_for_the_whole_time() -> None:
     fresh = circuit.admit(112.0)
     circuit.settle(probes[2], 112.0, FATAL)  # of an earlier time: says nothing now
     assert circuit["state"] == "half_open"
-    for _ in range(2):
-        circuit.pass_through(112.0)
+    circuit.pass_through(112.0, OK, 2)
+    assert circuit["state"] == "half_open"  # the probe that passed before does not count any more
     circuit.settle(fresh, 112.0)
     assert circuit["state"] == "closed"
 

@@ -9,10 +9,10 @@ from calls import ended, new_call, new_scope, new_verb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.gate import ADDRESS, CLIENT, Plan, new_plan
+from policies.gate import ADDRESS, CLIENT, Gate, Plan, new_plan
 from policies.rate_limit import RateLimit, RateLimitGovernor
-from protocols.call import ADMIN, CONTROL, FATAL, REFUSED
-from protocols.fault import LIMITED
+from protocols.call import ADMIN, CONTROL, FATAL, REFUSED, Call
+from protocols.fault import BUSY, LIMITED, Fault
 
 
 def build(policy: RateLimit) -> tuple[RateLimitGovernor, Plan]:
@@ -101,6 +101,8 @@ def test_the_enabled_share_is_exact(percent: int) -> None:
     governor, plan = build(RateLimit(rate=1.0, burst=1000, enabled=percent / 100))
     ask(plan, 1.0, 1000)
     assert governor.stats(1.0)["level"] == 1000 - 10 * percent
+    _, plan = build(RateLimit(rate=1.0, burst=1, enabled=percent / 100))
+    assert ask(plan, 1.0, 1000) == 1001 - 10 * percent  # one of those judged found the token
 
 
 def test_a_limit_that_is_not_enabled_is_not_there() -> None:
@@ -156,6 +158,38 @@ def test_a_run_is_what_its_commands_are_one_by_one(
         assert run == (single == count)
         if not run:
             assert ask(plan, now, count) == single if count > 1 else single == 0
+        assert governor.stats(now) == other_governor.stats(now)
+
+
+class Door(Gate):
+    """Stands behind a limit, and may be shut."""
+
+    def __init__(self) -> None:
+        self.shut = False
+
+    def admit(self, call: Call, now: float) -> Fault | None:
+        return Fault(BUSY, "cache", "shut") if self.shut else None
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    enabled=st.integers(1, 100),
+    enforced=st.integers(0, 100),
+    steps=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 9), st.booleans()), max_size=60),
+)
+def test_what_was_taken_back_was_never_asked(enabled: int, enforced: int, steps: list[tuple[int, int, bool]]) -> None:
+    policy = RateLimit(rate=2.0, burst=9, enabled=enabled / 100, enforced=enforced / 100)
+    governor, limit = build(policy)
+    door = Door()
+    plan = Plan([*limit.gates, door])
+    other_governor, other_plan = build(policy)
+    now = 1.0
+    for pause, count, shut in steps:
+        now += pause / 1024
+        door.shut = shut
+        fault = plan.admit(new_call(count), now)
+        if fault is None or fault.reason == LIMITED:
+            assert passes(other_plan, now, count) == (fault is None)
         assert governor.stats(now) == other_governor.stats(now)
 
 

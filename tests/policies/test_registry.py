@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 import pytest
-from calls import new_scope
+from calls import new_scope, new_verb
 
 from policies.registry import POLICIES
+from protocols.call import CONTROL
 from protocols.settings import Kind
 
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -42,3 +43,14 @@ def test_governors_go_by_the_word_of_their_policy(word: str) -> None:
     assert governor.name == word
     assert governor.bind(new_scope()) is not None
     assert governor.stats(1.0)["refused"] == governor.refused == 0
+
+
+@pytest.mark.parametrize("word", POLICIES)
+def test_control_verbs_are_governed_when_chosen(word: str) -> None:
+    policy = POLICIES[word]
+    execute = new_scope(new_verb("EXEC", CONTROL))
+    governor = policy(**REQUIRED[word], verbs=("exec",)).governor("cache")
+    assert governor.control
+    assert governor.bind(execute) is not None
+    # Unasked, only a timeout governs them: it refuses nothing, and a hung EXEC must end.
+    assert (policy(**REQUIRED[word]).governor("cache").bind(execute) is not None) == (word == "timeout")

@@ -148,6 +148,13 @@ def test_a_failed_connect_refuses_at_once_those_whom_no_other_can_serve() -> Non
     assert book.opened(3) == ["grant 3 to dan", "open 4"]
 
 
+def test_a_failed_connect_refuses_at_once_also_when_the_next_may_start_at_once() -> None:
+    book = Playbook(backoff_base=0.0)
+    book.acquires("ann")
+    assert book.fails(1) == ["refuse ann: no_endpoint"]
+    assert book.acquires("bob") == ["open 2"]
+
+
 def test_a_failed_connect_leaves_those_waiting_whom_a_lent_connection_may_serve() -> None:
     book = Playbook(backoff_base=0.5, wait_timeout=1.0)
     book.lends(1)

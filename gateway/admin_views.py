@@ -1,0 +1,309 @@
+"""What the admin address shows and does: every path, and what stands behind it. The table is at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
+from typing import Any, Final, Protocol, TypeAlias, final
+
+import gateway.exchange
+from gateway import logs
+from gateway.config import Config, dump
+from gateway.exchange import Exchange
+from gateway.metrics import Exposition, quantile
+from gateway.metrics_table import Scrape, build, governors, pins
+from protocols.call import OUTCOMES
+from protocols.histogram import Histogram
+
+PLAIN: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
+READY: Final = "ready"  # the state in which a worker serves everyone
+MAX_SESSIONS: Final = 1000  # that /sessions lists unless asked for another number
+
+
+class Runtime(Protocol):
+    """What the admin has to know of the worker."""
+
+    @property
+    def config(self) -> Config:
+        """What is running."""
+
+    @property
+    def config_path(self) -> str:
+        """The file it came from."""
+
+    @property
+    def exchanges(self) -> Mapping[str, Exchange]:
+        """By the name of their service."""
+
+    @property
+    def state(self) -> str:
+        """starting, ready or draining."""
+
+    @property
+    def started(self) -> float:
+        """When, on the monotonic clock."""
+
+    @property
+    def listening(self) -> Sequence[tuple[str, str]]:
+        """Service and address."""
+
+    def drain(self) -> None:
+        """Stop accepting, finish what is under way, exit."""
+
+    def quit(self) -> None:
+        """Exit now."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as far as a view may care."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. ``afterwards`` happens when the client has it; the connection closes then."""
+
+    status: int
+    body: bytes
+    content_type: str = PLAIN
+    headers: tuple[tuple[str, str], ...] = ()
+    afterwards: Callable[[], None] | None = None
+
+
+def plain(status: int, text: str, *headers: tuple[str, str]) -> Response:
+    """Text for a person."""
+    return Response(status, f"{text}\n".encode(), headers=headers)
+
+
+def _json(value: object) -> Response:
+    return Response(200, json.dumps(value, indent=2, default=str).encode() + b"\n", JSON)
+
+
+@final
+class Views:
+    """The views of one worker."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime: Final = runtime
+        self.address: str = ""  # of the admin itself
+        self.exposition: Final = Exposition(self._scrape)
+
+    def _scrape(self) -> Scrape:
+        runtime = self.runtime
+        services = [(exchange, self.system(name)) for name, exchange in runtime.exchanges.items()]
+        return Scrape(services, runtime.state == READY, monotonic())
+
+    def system(self, name: str) -> str:
+        """The protocol of a service; "" for one that left the configuration and still drains."""
+        service = self.runtime.config.services.get(name)
+        return service.protocol if service is not None else ""
+
+    # What is asked by machines
+
+    async def index(self, request: Request) -> Response:
+        """All paths."""
+        return plain(200, listing())
+
+    async def ready(self, request: Request) -> Response:
+        """Whether to send clients here."""
+        runtime = self.runtime
+        if runtime.state == READY:
+            return plain(200, "ready")
+        untried = [name for name, exchange in runtime.exchanges.items() if not exchange.endpoint.tried.is_set()]
+        if runtime.state != "starting" or not untried:
+            return plain(503, runtime.state)
+        return plain(503, f"{runtime.state}: the first connect is still under way of {', '.join(untried)}")
+
+    async def healthz(self, request: Request) -> Response:
+        """That there is an answer is the answer."""
+        return plain(200, "ok")
+
+    async def metrics(self, request: Request) -> Response:
+        """For Prometheus."""
+        text, content_type = await self.exposition.text(request.headers.get("accept", ""))
+        return Response(200, text, content_type)
+
+    # What is asked by people
+
+    async def stats(self, request: Request) -> Response:
+        """Calls, bytes, sessions and policies of every service."""
+        now = monotonic()
+        services = {name: self._stats(name, exchange, now) for name, exchange in self.runtime.exchanges.items()}
+        return _json({"state": self.runtime.state, "uptime": self._uptime(now), "services": services})
+
+    def _stats(self, name: str, exchange: Exchange, now: float) -> dict[str, Any]:
+        meter = exchange.meter
+        policies = [{"policy": policy, **governor.stats(now)} for policy, governor in governors(exchange)]
+        leases = exchange.endpoint.leases.totals
+        return {
+            "protocol": self.system(name),
+            "sessions": {
+                "open": len(exchange.sessions),
+                "max": exchange.max_clients,
+                "accepted": exchange.accepted,
+                "turned_away": exchange.turned_away,
+                "pinned": dict(pins(exchange)),
+            },
+            "bytes": {"received": meter.received, "sent": meter.sent},
+            "calls": _calls(exchange),
+            "refusals": {
+                "by_policy": {entry["policy"]: entry["refused"] for entry in policies if entry["refused"]},
+                "by_pool": {reason: count for reason, count in leases.refused.items() if count},
+            },
+            "policies": policies,
+        }
+
+    async def clusters(self, request: Request) -> Response:
+        """Endpoints, their lanes and leases."""
+        now = monotonic()
+        return _json(
+            {
+                name: {"protocol": self.system(name), "endpoints": [_endpoint(exchange, now)]}
+                for name, exchange in self.runtime.exchanges.items()
+            }
+        )
+
+    async def sessions(self, request: Request) -> Response:
+        """Who is connected, what each holds and why."""
+        exchanges = self.runtime.exchanges
+        wanted = request.query.get("service")
+        if wanted is not None and wanted not in exchanges:
+            return plain(404, f"there is no such service; there are: {', '.join(exchanges)}")
+        limit = request.query.get("limit", str(MAX_SESSIONS))
+        if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
+            return plain(400, "limit has to be a whole number")
+        chosen = [exchanges[wanted]] if wanted is not None else list(exchanges.values())
+        total = sum(len(exchange.sessions) for exchange in chosen)
+        shown = list(islice(_sessions(chosen, monotonic()), int(limit)))
+        return _json({"total": total, "shown": len(shown), "sessions": shown})
+
+    async def config_dump(self, request: Request) -> Response:
+        """The configuration in effect, without secrets."""
+        return _json(dump(self.runtime.config))
+
+    async def server_info(self, request: Request) -> Response:
+        """What is running here."""
+        runtime = self.runtime
+        version, form = build()
+        return _json(
+            {
+                "version": version,
+                "form": form,
+                "exchange": gateway.exchange.__file__,
+                "python": platform.python_version(),
+                "pid": os.getpid(),
+                "state": runtime.state,
+                "uptime": self._uptime(monotonic()),
+                "config": runtime.config_path,
+                "admin": self.address,
+                "listeners": [{"service": service, "address": address} for service, address in runtime.listening],
+            }
+        )
+
+    def _uptime(self, now: float) -> float:
+        return round(now - self.runtime.started, 3)
+
+    # What changes something
+
+    async def drain(self, request: Request) -> Response:
+        """As SIGTERM."""
+        self.runtime.drain()
+        return plain(200, "draining")
+
+    async def quit(self, request: Request) -> Response:
+        """Stop without waiting, but for this answer."""
+        return Response(200, b"quitting\n", afterwards=self.runtime.quit)
+
+    async def logging(self, request: Request) -> Response:
+        """Change the log's level until the next start or reload."""
+        level = request.query.get("level", "")
+        if level not in logs.LEVELS:
+            return plain(400, f"say /logging?level= one of {', '.join(logs.LEVELS)}")
+        logs.set_level(level)
+        return plain(200, f"level {level}")
+
+
+def _calls(exchange: Exchange) -> dict[str, Any]:
+    """By verb, the most used first, and all together; latencies are of those that got a reply."""
+    total = dict.fromkeys(OUTCOMES, 0)
+    duration = Histogram()
+    verbs: dict[str, dict[str, Any]] = {}
+    for meter in sorted(exchange.meter.used(), key=lambda meter: -sum(meter.outcomes().values())):
+        outcomes = meter.outcomes()
+        for outcome, count in outcomes.items():
+            total[outcome] += count
+        for bucket, count in enumerate(meter.duration.counts):
+            duration.counts[bucket] += count
+        duration.total += meter.duration.total
+        verbs[meter.verb.name] = {"effect": meter.verb.effect, **outcomes, "latency_ms": _latency(meter.duration)}
+    return {**total, "latency_ms": _latency(duration), "by_verb": verbs}
+
+
+def _latency(duration: Histogram) -> dict[str, float | None]:
+    shares = {name: quantile(duration, share) for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))}
+    count = duration.count()
+    shares["mean"] = duration.total / count if count else None
+    return {name: None if seconds is None else round(seconds * 1000, 3) for name, seconds in shares.items()}
+
+
+def _endpoint(exchange: Exchange, now: float) -> dict[str, Any]:
+    endpoint = exchange.endpoint
+    works = "up" if endpoint.tried.is_set() else "connecting"
+    return {"state": "down" if endpoint.throttle.failures else works, **endpoint.stats(now)}
+
+
+def _sessions(exchanges: Sequence[Exchange], now: float) -> Iterator[dict[str, Any]]:
+    for exchange in exchanges:
+        for facts in exchange.facts(now):
+            yield {"service": exchange.name, **facts}
+
+
+# The table of paths.
+
+View: TypeAlias = Callable[[Views, Request], Awaitable[Response]]
+READS: Final = ("GET", "HEAD")
+CHANGES: Final = ("POST",)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path: how it may be asked for, what answers, and a line about it."""
+
+    methods: tuple[str, ...]
+    view: View
+    meaning: str
+
+
+ROUTES: Final[dict[str, Route]] = {
+    "/": Route(READS, Views.index, "this list"),
+    "/ready": Route(READS, Views.ready, "200 when clients are welcome, else 503 and why not"),
+    "/healthz": Route(READS, Views.healthz, "200 while the process is alive"),
+    "/metrics": Route(READS, Views.metrics, "for Prometheus"),
+    "/stats": Route(READS, Views.stats, "calls, latencies, bytes, sessions and policies by service"),
+    "/clusters": Route(READS, Views.clusters, "upstream endpoints, their lanes and leases"),
+    "/sessions": Route(READS, Views.sessions, "who is connected and what each holds; ?service=, ?limit="),
+    "/config_dump": Route(READS, Views.config_dump, "the configuration in effect, secrets hidden"),
+    "/server_info": Route(READS, Views.server_info, "version, form, pid, uptime, listeners"),
+    "/drain": Route(CHANGES, Views.drain, "stop accepting, finish what is under way, exit"),
+    "/quitquitquit": Route(CHANGES, Views.quit, "exit now"),
+    "/logging": Route(CHANGES, Views.logging, "change the log level; ?level=debug"),
+}
+
+
+def listing() -> str:
+    """The paths, for people who are looking for one."""
+    return "\n".join(f"{route.methods[0]:4} {path:14} {route.meaning}" for path, route in ROUTES.items())

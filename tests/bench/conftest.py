@@ -1,0 +1,7 @@
+"""The harness is no part of the installed package: its tests run where the checkout can be imported."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+collect_ignore_glob = [] if find_spec("bench") else ["test_[!h]*.py"]  # test_hotpath needs nothing but the package
