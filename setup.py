@@ -31,15 +31,13 @@ COMPILED_MODULES: Final = (
 # `make types` is where types are checked. Here they only steer the compiler, so what is not installed in the
 # build environment (pydantic, uvloop) may be missing and what is not compiled may not stop the build.
 MYPY_OPTIONS: Final = ("--config-file=", "--follow-imports=silent", "--ignore-missing-imports")
-# Data, not code: a literal of hundreds of rows runs once and would be most of all the C.
-INTERPRETED: Final = ("protocols/redis/command_table.py",)
 
 
 def sources() -> list[str]:
     """Paths, relative to this file, of all modules to compile."""
     packages = [path for name in COMPILED_PACKAGES for path in (ROOT / name).rglob("*.py") if path.stem != "__init__"]
     modules = [ROOT / name for name in COMPILED_MODULES if (ROOT / name).exists()]
-    return sorted({str(path.relative_to(ROOT)) for path in packages + modules} - set(INTERPRETED))
+    return sorted(str(path.relative_to(ROOT)) for path in packages + modules)
 
 
 def obstacle() -> str:

@@ -41,8 +41,10 @@ class Clock:
         """
         used = Cpu(self.coarse.user - before.coarse.user, self.coarse.system - before.coarse.system)
         fine = self.fine - before.fine
-        if used.total <= 0 or fine < used.total - SLACK:
+        if fine < used.total - SLACK:
             return used
+        if used.total == 0:  # too little for the coarse clock to have seen how it divides
+            return Cpu(0.0, fine)
         return Cpu(used.user * fine / used.total, used.system * fine / used.total)
 
 

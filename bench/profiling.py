@@ -50,13 +50,17 @@ def _record(pid: int, data: Path, workload: Workload, line: list[str]) -> str:
         finally:
             perf.send_signal(2)  # perf writes its file on SIGINT
             perf.wait(30)
-    objects = _report(data, "--sort", "dso")
-    symbols = _report(data, "--sort", "dso,symbol")
-    return f"{result.rps:,.0f} requests/s under perf\n\nby object\n{objects}\n\nby symbol\n{symbols}\n"
+    symbols = _report(data, "dso,symbol")
+    parts = {
+        "by object": _report(data, "dso"),
+        "in user mode": [line for line in symbols if "[k]" not in line],
+        "in the kernel": [line for line in symbols if "[k]" in line],
+    }
+    told = [f"{title}\n" + "\n".join(lines[:TOP]) for title, lines in parts.items()]
+    return "\n\n".join([f"{result.rps:,.0f} requests/s under perf", *told]) + "\n"
 
 
-def _report(data: Path, *words: str) -> str:
-    command = ["perf", "report", "-i", str(data), "--stdio", "--no-children", "-g", "none", "-w", "8,40", *words]
+def _report(data: Path, key: str) -> list[str]:
+    command = ["perf", "report", "-i", str(data), "--stdio", "--no-children", "-g", "none", "-w", "8,40", "--sort", key]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line.rstrip(" -") for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
-    return "\n".join(lines[:TOP]) or done.stderr[-500:]
+    return [line.rstrip(" -") for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]

@@ -1,25 +1,21 @@
-"""Whether poolgate refused anything during a turn: its limits are far above the load, so it must not have."""
+"""Whether poolgate refused or failed anything during a turn: its limits are far above the load, so it must not have."""
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 
 from bench.process import LOOPBACK
 
-WORDS = ("refus", "fault", "reject")  # in the names of the counters that must stay at zero
+# Commands that a gate refused or that failed, and clients that were turned away: all have to stay at zero.
+BAD = re.compile(r'_refused_total|_turned_away_total|outcome="(refused|app_error|retryable|fatal)"')
 
 
 def counted(metrics: str) -> dict[str, float]:
-    """The counters of a Prometheus exposition that tell of refusals and are not zero."""
-    found = {}
-    for line in metrics.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name and not line.startswith("#") and any(word in name.partition("{")[0] for word in WORDS):
-            amount = float(value)
-            if amount and not name.partition("{")[0].endswith("_created"):
-                found[name] = amount
-    return found
+    """The counters of a Prometheus exposition that tell of refusals and failures and are not zero."""
+    samples = (line.rpartition(" ") for line in metrics.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples if BAD.search(name) and float(value)}
 
 
 def found(admin: int | None) -> str | None:
@@ -31,4 +27,4 @@ def found(admin: int | None) -> str | None:
             refused = counted(answer.read().decode())
     except (urllib.error.URLError, OSError) as problem:
         return f"/metrics cannot be read: {problem}"
-    return f"poolgate refused: {refused}" if refused else None
+    return f"poolgate refused or failed: {refused}" if refused else None

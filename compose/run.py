@@ -30,7 +30,8 @@ from gateway.config.address import Address
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
 CLIENTS: Final = 50
-BURST: Final = 10_000
+BURST: Final = 10_000  # commands, ...
+BATCH: Final = 250  # ... so many in one write
 START_TIMEOUT: Final = 20.0
 
 _libc = ctypes.CDLL(None)
@@ -47,7 +48,8 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the workload")
     parser.add_argument("--config", type=Path, default=HERE / "poolgate.yaml", help="default: compose/poolgate.yaml")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         _run(options.config, options.once)
     except (Trouble, ConfigError) as trouble:
@@ -75,12 +77,16 @@ def _run(file: Path, once: bool) -> None:
         folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="poolgate-run-"))
         settings = ["--bind", upstream.host, "--port", str(upstream.port), "--save", "", "--dir", folder]
         ends.enter_context(_child("redis-server", [server, *settings, "--logfile", "redis.log"]))
-        _wait(lambda: _redis(upstream).ping(), f"Redis at {upstream}")
+        _wait(lambda: _answers(upstream), f"Redis at {upstream}")
         gateway = [sys.executable, "-P", "-m", "gateway", "run", "-c", str(file.resolve())]
         process = ends.enter_context(_child("poolgate", gateway))
-        _wait(lambda: _redis(front).ping() and _is_ready(config.admin), f"poolgate at {front}", process)
-        _workload(front, upstream)
-        _where(name, front, config.admin)
+        _wait(lambda: _answers(front) and _is_ready(config.admin), f"poolgate at {front}", process)
+        clients = [_redis(front) for _ in range(CLIENTS)]
+        _workload(clients, front, upstream)
+        _figures(name, front, config.admin)
+        clients[0].delete(*(f"run:{number}" for number in range(CLIENTS)), "run:counter")
+        for client in clients:
+            client.close()
         if once:
             return
         print("\nUp until Ctrl-C.", flush=True)
@@ -177,6 +183,11 @@ def _redis(address: Address, **options: Any) -> redis.Redis:
     return redis.Redis(**{**place, "retry": None, "socket_timeout": 10, "decode_responses": True, **options})
 
 
+def _answers(address: Address) -> bool:
+    with _redis(address) as client:
+        return bool(client.ping())
+
+
 def _admin(address: Address, path: str) -> str:
     with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
         return str(answer.read().decode())
@@ -186,13 +197,13 @@ def _is_ready(admin: Address | None) -> bool:
     return admin is None or bool(_admin(admin, "/ready"))
 
 
-def _workload(front: Address, upstream: Address) -> None:
+def _workload(clients: list[redis.Redis], front: Address, upstream: Address) -> None:
     """What an application does, through poolgate; one line each."""
     print(f"\nA workload through {front}, with redis-py:", flush=True)
-    clients = [_redis(front, single_connection_client=True) for _ in range(CLIENTS)]
     for number, client in enumerate(clients):
         client.set(f"run:{number}", number)
-    held = len(_redis(upstream).client_list()) - 1  # Redis's own count, less the connection that asks
+    with _redis(upstream) as direct:
+        held = len(direct.client_list()) - 1  # Redis's own count, less the connection that asks
     right = sum(client.get(f"run:{number}") == str(number) for number, client in enumerate(clients))
     _line("SET and GET", f"{right} of {CLIENTS} clients read their own value back")
     _line("connections", f"{CLIENTS} clients are connected; Redis itself sees {held} connections")
@@ -208,36 +219,45 @@ def _workload(front: Address, upstream: Address) -> None:
     transaction.incrby("run:counter", 1000)
     _line("WATCH, MULTI, EXEC", f"the counter is {transaction.execute()[0]}")
 
-    with _redis(front).pubsub() as listener:
+    with _redis(front) as reader, reader.pubsub() as listener:
         listener.subscribe("run:news")
         listener.get_message(timeout=2)
         clients[2].publish("run:news", "hello")
         message = listener.get_message(ignore_subscribe_messages=True, timeout=2)
     _line("SUBSCRIBE", f"received {message['data']!r}" if message else "received nothing")
 
-    burst = clients[3].pipeline(transaction=False)
-    for _ in range(BURST):
-        burst.get("run:3")
-    replies = burst.execute(raise_on_error=False)
-    refused = [reply for reply in replies if isinstance(reply, Exception)]
-    _line("a burst", f"{BURST} GET at once: {BURST - len(refused)} served, {len(refused)} refused")
+    refused = _burst(clients[3])
+    _line("a burst", f"{BURST} GET as fast as one client can: {BURST - len(refused)} served, {len(refused)} refused")
     if refused:
-        _line("", f"each with: {refused[0]}")
-    clients[3].delete(*clients[3].keys("run:*"))
-    for client in clients:
-        client.close()
+        _line("", f"the last one with: {refused[-1]}")
 
 
-def _where(service: str, front: Address, admin: Address | None) -> None:
+def _burst(client: redis.Redis) -> list[Exception]:
+    """More than the sample's rate limit grants; what was refused."""
+    refused: list[Exception] = []
+    for _ in range(BURST // BATCH):
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(BATCH):
+            pipeline.get("run:3")
+        refused += [reply for reply in pipeline.execute(raise_on_error=False) if isinstance(reply, Exception)]
+    return refused
+
+
+def _figures(service: str, front: Address, admin: Address | None) -> None:
     """Where to point clients, and live figures."""
     cli = f"redis-cli -s {front.path}" if front.path else f"redis-cli -h {front.host} -p {front.port}"
     print("\nNow it is yours:")
     _line("clients", cli.replace("-h 127.0.0.1 ", ""))
     if admin is None:
         return
-    _line("admin", f"http://{admin}/stats  /clusters  /sessions  /metrics")
+    _line("admin", f"http://{admin}/stats and /clusters, /sessions, /metrics")
     stats = json.loads(_admin(admin, "/stats"))["services"][service]
-    print(json.dumps(stats, indent=2))
+    calls, latency = stats["calls"], stats["calls"]["latency_ms"]
+    print("\nWhat /stats says:")
+    _line("clients", f"{stats['sessions']['open']} connected, {stats['sessions']['accepted']} since the start")
+    _line("commands", ", ".join(f"{calls[word]} {word}" for word in ("ok", "app_error", "fatal", "refused")))
+    _line("refused by", ", ".join(f"{name}: {count}" for name, count in stats["refusals"]["by_policy"].items()) or "-")
+    _line("latency", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms, pipelines and bursts included")
 
 
 def _line(what: str, said: str) -> None:

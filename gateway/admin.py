@@ -188,7 +188,7 @@ class _Connection:
         """Answer until the client leaves, asks for the end, or breaks the rules."""
         afterwards: Callable[[], None] | None = None
         try:
-            while afterwards is None and await self._is_there():
+            while await self._is_there():
                 if not self._arrived:
                     await self._say_goodbye()
                     break
@@ -303,7 +303,8 @@ def _request(arrival: _Arrival) -> Request | Response:
         return plain(400, "this is no proper URL")
     headers = dict(arrival.fields)
     if parsed.host:  # a whole URL wins over the header
-        headers["host"] = parsed.host.decode("latin-1")
+        host = parsed.host.decode("latin-1")
+        headers["host"] = f"[{host}]" if ":" in host else host
     return Request(arrival.method, (parsed.path or b"").decode("latin-1"), query, headers)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,7 +17,6 @@ USAGE: Final = 2  # argparse's own
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; returns the exit code."""
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them would cost 2 MB
     options = _parser().parse_args(arguments)
     code: int = options.command(options)
     return code

@@ -22,12 +22,14 @@ from gateway.meter import Meter
 from gateway.session import Driver, Session
 from gateway.upstream import OPEN, OPENING, Connection
 from policies.gate import Plan
+from policies.timeout import timeout_fault
 from pools.slot import HOLDING, Waiter
 from protocols.call import APP_ERROR, CANCELLED, FATAL, REFUSED, RETRYABLE, Call
 from protocols.codec import Protocol
 from protocols.errors import ProtocolError
-from protocols.fault import BUSY, TIMEOUT, Fault
+from protocols.fault import BUSY, DRAINING, POOL_EXHAUSTED, TIMEOUT, Fault
 
+_OWN_BOUNDS: Final = (BUSY, POOL_EXHAUSTED, DRAINING)  # faults that say nothing about the upstream
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
 
 
@@ -366,10 +368,15 @@ class Exchange(Driver):
                 return
             fault = found if isinstance(found, Fault) else fault
         call.receiver = None
+        if fault.reason == TIMEOUT and call.blocking < 0 and isinstance(call.plan, Plan):
+            fault = timeout_fault(call.plan) or fault
         answer = session.codec.refuse(call, fault)
         if call.unfinished:
             session.codec.discard()
-        call.blame(FATAL if call.sent else RETRYABLE, call.waiting)
+        if fault.reason in _OWN_BOUNDS:
+            call.outcome = REFUSED
+        else:
+            call.blame(FATAL if call.sent else RETRYABLE, call.waiting)
         self.settle(call, now)
         if call.partial:
             session.abort()  # the client has a part of a reply: no error can follow it

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from policies.gate import Governor, Plan, Scope, new_plan
-from protocols.call import CONTROL
 from protocols.codec import Protocol
 
 MAX_IDENTITIES: Final = 4096  # (user, address) pairs whose plans are kept at hand; more are bound again when met
@@ -17,9 +16,8 @@ MAX_IDENTITIES: Final = 4096  # (user, address) pairs whose plans are kept at ha
 class Governance:
     """Governors, outermost first, and the plans that they yield.
 
-    ``access`` governs every verb. The others govern work: verbs that the gateway answers itself, and verbs that
-    only control the connection (SELECT, EXEC, UNWATCH), pass them unless a governor says that it wants those too,
-    since refusing the end of a transaction would help nobody.
+    ``access`` governs every verb; the policies govern what goes upstream. Which of those verbs a policy applies to is
+    its own setting: limits leave control verbs alone by default, as refusing the end of a transaction helps nobody.
     """
 
     def __init__(self, protocol: Protocol, access: Sequence[Governor], policies: Sequence[Governor]) -> None:
@@ -47,6 +45,5 @@ class Governance:
     def _plan(self, scope: Scope, known: dict[tuple[int, ...], Plan]) -> Plan:
         governors = list(self.access)
         if not self.protocol.is_local(scope.verb):
-            work = scope.verb.effect != CONTROL
-            governors += [governor for governor in self.policies if work or governor.control]
+            governors += self.policies
         return new_plan(governors, scope, known)

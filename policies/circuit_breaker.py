@@ -80,7 +80,6 @@ class CircuitBreakerGovernor(Governor):
 
     def __init__(self, settings: CircuitBreaker, service: str) -> None:
         self.name = "circuit_breaker"
-        self.control = True  # if `verbs` names them
         self.settings: Final = settings
         self._gate: Final = CircuitBreakerGate(self, settings, service)
 

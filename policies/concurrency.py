@@ -46,7 +46,6 @@ class ConcurrencyGovernor(Governor):
 
     def __init__(self, settings: Concurrency, service: str) -> None:
         self.name = "concurrency"
-        self.control = True  # if `verbs` names them
         self.settings: Final = settings
         self.in_flight: i64 = 0
         self._fault: Final = Fault(BUSY, service, f"concurrency limit {settings.max} reached", self.name)

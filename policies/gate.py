@@ -72,7 +72,6 @@ class Governor:
 
     name: str = ""  # the policy's word: in the configuration, in faults, in metrics
     refused: i64 = 0
-    control: bool = False  # governs verbs that only control the connection, too
     shadowed: i64 = 0  # over the limit, let through because the limit is not enforced
 
     def bind(self, scope: Scope) -> Gate | None:
@@ -85,9 +84,10 @@ class Governor:
 
 
 def matches(words: Collection[str], verb: Verb) -> bool:
-    """Whether one of the words is the verb's effect or, in any case, its name."""
+    """Whether one of the words is the verb's effect or, in any case, its name; CONFIG also means CONFIG SET."""
     name = verb.name.lower()
-    return any(word.lower() in (verb.effect, name) for word in words)
+    meant = (verb.effect, name, name.partition(" ")[0])
+    return any(word.lower() in meant for word in words)
 
 
 def _parse_verbs(value: object) -> tuple[str, ...]:

@@ -70,7 +70,6 @@ class RateLimitGovernor(Governor):
 
     def __init__(self, settings: RateLimit, service: str) -> None:
         self.name = "rate_limit"
-        self.control = True  # if `verbs` names them
         self.settings: Final = settings
         self.admitted: i64 = 0  # commands let through, the shadowed ones included
         self._fault: Final = Fault(LIMITED, service, f"rate limit {render_rate(settings.rate)} exceeded", self.name)

@@ -1,8 +1,8 @@
 """timeout: a call that has no reply in time is given up.
 
 The gate only sets ``call.deadline``; the exchange, which owns the one timer, lets it fire, answers the client with
-``timeout_fault(plan)`` and settles the call as FATAL. Blocking verbs carry their own timeout and one-way verbs
-expect no reply: neither is bound.
+``timeout_fault(plan)`` and settles the call as FATAL. One-way verbs expect no reply and are not bound. A call that
+asks the upstream to block (BLPOP) carries its own timeout, which the exchange puts in the place of this one.
 """
 
 from __future__ import annotations
@@ -44,15 +44,14 @@ class TimeoutGovernor(Governor):
 
     def __init__(self, settings: Timeout, service: str) -> None:
         self.name = "timeout"
-        self.control = True  # a hung EXEC must time out, too
         self.settings: Final = settings
         self.expired: i64 = 0  # commands that ended at or after their deadline without a reply
         detail = f"no reply within {render_duration(settings.total)}"
         self._gate: Final = TimeoutGate(self, settings.total, Fault(TIMEOUT, service, detail, self.name))
 
     def bind(self, scope: Scope) -> Gate | None:
-        """The gate, for verbs that are answered at once."""
-        if scope.verb.blocking or scope.verb.one_way or not self.settings.applies(scope):
+        """The gate, for verbs that are answered."""
+        if scope.verb.one_way or not self.settings.applies(scope):
             return None
         return self._gate
 

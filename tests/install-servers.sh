@@ -69,7 +69,7 @@ install_others() {
     have openssl || missing+=(openssl)
     have nutcracker || missing+=(nutcracker)
     have valgrind || missing+=(valgrind)
-    { have php && php -m | grep -qx redis; } || missing+=(php-cli php-redis)
+    php --ri redis >/dev/null 2>&1 || missing+=(php-cli php-redis)
     [ ${#missing[@]} = 0 ] && return
     if debian_root; then
         install "${missing[@]}"

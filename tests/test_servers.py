@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from servers import ROOT, Certificates, PoolgateProcess, RedisServer, Server, free_port
+from servers import COMPILED, ROOT, Certificates, PoolgateProcess, RedisServer, Server, free_port
 
 
 class Sleeper(Server):
@@ -129,4 +129,29 @@ def test_poolgate_gets_an_admin_address_behind_its_configuration() -> None:
     assert gateway.file.read_text() == f"services: {{}}\nadmin: {gateway.address}\n"
     gateway.configure({"admin": "127.0.0.1:1", "services": {}})
     assert gateway.address == "127.0.0.1:1"
+    gateway.remove()
+
+
+def test_poolgate_starts_answers_and_drains(redis_server: RedisServer) -> None:
+    port = free_port()
+    cache = {
+        "protocol": "redis",
+        "listen": f"127.0.0.1:{port}",
+        "upstream": {"endpoints": [redis_server.address]},
+    }
+    with PoolgateProcess({"services": {"cache": cache}}) as gateway:
+        assert redis.Redis(port=port).set("servers:b", "2")
+        assert "cache" in gateway.admin("/stats")["services"]
+        assert "poolgate" in gateway.admin("/metrics")
+        assert gateway.rss() > 1_000_000
+        form = Path(f"/proc/{gateway.pid}/maps").read_text()
+        assert ("poolgate__mypyc" in form) == COMPILED
+        assert gateway.stop() == 0
+
+
+def test_a_refused_configuration_shows_in_the_log() -> None:
+    gateway = PoolgateProcess("services: {cache: {protocol: reddis}}")
+    with pytest.raises(ChildProcessError) as failed:
+        gateway.start()
+    assert "redis" in failed.value.__notes__[0]
     gateway.remove()

@@ -72,7 +72,7 @@ class SettingsOf:
     """Annotation of a field that holds a dataclass whose fields carry kinds.
 
     Only ``dataclasses.fields`` is read, never annotations: a compiled class does not keep them all. A class may
-    name one field as its ``SHORTHAND``: ``timeout: 250ms`` for ``timeout: {limit: 250ms}``.
+    name one field as its ``SHORTHAND``: ``timeout: 250ms`` for ``timeout: {total: 250ms}``.
     """
 
     def __init__(self, cls: type[Any]) -> None:

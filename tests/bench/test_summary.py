@@ -87,7 +87,13 @@ def test_a_run_is_drawn(tmp_path: Path) -> None:
 
 
 def test_only_counters_of_refusals_count() -> None:
-    text = (
-        '# HELP x_refused_total x\nx_refused_total{why="limit"} 3.0\nx_refused_total{why="open"} 0.0\ncalls_total 9\n'
-    )
-    assert counted(text) == {'x_refused_total{why="limit"}': 3.0}
+    text = """# HELP x_refused_total x
+x_refused_total{policy="rate_limit"} 3.0
+x_refused_total{policy="timeout"} 0.0
+x_calls_total{outcome="ok",verb="GET"} 9.0
+x_calls_total{outcome="fatal",verb="GET"} 1.0
+"""
+    assert counted(text) == {
+        'x_refused_total{policy="rate_limit"}': 3.0,
+        'x_calls_total{outcome="fatal",verb="GET"}': 1.0,
+    }

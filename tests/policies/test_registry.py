@@ -50,7 +50,6 @@ def test_control_verbs_are_governed_when_chosen(word: str) -> None:
     policy = POLICIES[word]
     execute = new_scope(new_verb("EXEC", CONTROL))
     governor = policy(**REQUIRED[word], verbs=("exec",)).governor("cache")
-    assert governor.control
     assert governor.bind(execute) is not None
     # Unasked, only a timeout governs them: it refuses nothing, and a hung EXEC must end.
     assert (policy(**REQUIRED[word]).governor("cache").bind(execute) is not None) == (word == "timeout")

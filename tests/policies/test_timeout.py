@@ -32,7 +32,7 @@ def test_what_the_client_is_told_is_the_shortest_timeout() -> None:
     assert timeout_fault(Plan([])) is None
 
 
-@pytest.mark.parametrize("verb", [new_verb("BLPOP", blocking=True), new_verb("FIN", one_way=True)])
+@pytest.mark.parametrize("verb", [new_verb("FIN", one_way=True)])
 def test_verbs_without_a_prompt_reply_have_no_deadline(verb: Verb) -> None:
     assert Timeout(total=0.25).governor("cache").bind(new_scope(verb)) is None
 
