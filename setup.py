@@ -25,6 +25,7 @@ COMPILED_MODULES: Final = (
     "gateway/exchange.py",
     "gateway/governance.py",
     "gateway/meter.py",
+    "gateway/service.py",
     "gateway/session.py",
     "gateway/upstream.py",
 )

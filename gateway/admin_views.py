@@ -11,12 +11,12 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Final, Protocol, TypeAlias, final
 
-import gateway.exchange
+import gateway.service
 from gateway import logs
 from gateway.config import Config, dump
-from gateway.exchange import Exchange
 from gateway.metrics import Exposition, quantile
 from gateway.metrics_table import Scrape, build, governors, pins
+from gateway.service import Service
 from protocols.call import OUTCOMES
 from protocols.histogram import Histogram
 
@@ -38,7 +38,7 @@ class Runtime(Protocol):
         """The file it came from."""
 
     @property
-    def exchanges(self) -> Mapping[str, Exchange]:
+    def services(self) -> Mapping[str, Service]:
         """By the name of their service."""
 
     @property
@@ -103,7 +103,7 @@ class Views:
 
     def _scrape(self) -> Scrape:
         runtime = self.runtime
-        services = [(exchange, self.system(name)) for name, exchange in runtime.exchanges.items()]
+        services = [(service, self.system(name)) for name, service in runtime.services.items()]
         return Scrape(services, runtime.state == READY, monotonic())
 
     def system(self, name: str) -> str:
@@ -122,7 +122,7 @@ class Views:
         runtime = self.runtime
         if runtime.state == READY:
             return plain(200, "ready")
-        untried = [name for name, exchange in runtime.exchanges.items() if not exchange.endpoint.tried.is_set()]
+        untried = [name for name, service in runtime.services.items() if not service.endpoint.tried.is_set()]
         if runtime.state != "starting" or not untried:
             return plain(503, runtime.state)
         return plain(503, f"{runtime.state}: the first connect is still under way of {', '.join(untried)}")
@@ -141,24 +141,24 @@ class Views:
     async def stats(self, request: Request) -> Response:
         """Calls, bytes, sessions and policies of every service."""
         now = monotonic()
-        services = {name: self._stats(name, exchange, now) for name, exchange in self.runtime.exchanges.items()}
+        services = {name: self._stats(name, service, now) for name, service in self.runtime.services.items()}
         return _json({"state": self.runtime.state, "uptime": self._uptime(now), "services": services})
 
-    def _stats(self, name: str, exchange: Exchange, now: float) -> dict[str, Any]:
-        meter = exchange.meter
-        policies = [{"policy": policy, **governor.stats(now)} for policy, governor in governors(exchange)]
-        leases = exchange.endpoint.leases.totals
+    def _stats(self, name: str, service: Service, now: float) -> dict[str, Any]:
+        meter = service.meter
+        policies = [{"policy": policy, **governor.stats(now)} for policy, governor in governors(service)]
+        leases = service.endpoint.leases.totals
         return {
             "protocol": self.system(name),
             "sessions": {
-                "open": len(exchange.sessions),
-                "max": exchange.max_clients,
-                "accepted": exchange.accepted,
-                "turned_away": exchange.turned_away,
-                "pinned": dict(pins(exchange)),
+                "open": len(service.sessions),
+                "max": service.max_clients,
+                "accepted": service.accepted,
+                "turned_away": service.turned_away,
+                "pinned": dict(pins(service)),
             },
             "bytes": {"received": meter.received, "sent": meter.sent},
-            "calls": _calls(exchange),
+            "calls": _calls(service),
             "refusals": {
                 "by_policy": {entry["policy"]: entry["refused"] for entry in policies if entry["refused"]},
                 "by_pool": {reason: count for reason, count in leases.refused.items() if count},
@@ -171,22 +171,22 @@ class Views:
         now = monotonic()
         return _json(
             {
-                name: {"protocol": self.system(name), "endpoints": [_endpoint(exchange, now)]}
-                for name, exchange in self.runtime.exchanges.items()
+                name: {"protocol": self.system(name), "endpoints": [_endpoint(service, now)]}
+                for name, service in self.runtime.services.items()
             }
         )
 
     async def sessions(self, request: Request) -> Response:
         """Who is connected, what each holds and why."""
-        exchanges = self.runtime.exchanges
+        services = self.runtime.services
         wanted = request.query.get("service")
-        if wanted is not None and wanted not in exchanges:
-            return plain(404, f"there is no such service; there are: {', '.join(exchanges)}")
+        if wanted is not None and wanted not in services:
+            return plain(404, f"there is no such service; there are: {', '.join(services)}")
         limit = request.query.get("limit", str(MAX_SESSIONS))
         if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
             return plain(400, "limit has to be a whole number")
-        chosen = [exchanges[wanted]] if wanted is not None else list(exchanges.values())
-        total = sum(len(exchange.sessions) for exchange in chosen)
+        chosen = [services[wanted]] if wanted is not None else list(services.values())
+        total = sum(len(service.sessions) for service in chosen)
         shown = list(islice(_sessions(chosen, monotonic()), int(limit)))
         return _json({"total": total, "shown": len(shown), "sessions": shown})
 
@@ -202,7 +202,7 @@ class Views:
             {
                 "version": version,
                 "form": form,
-                "exchange": gateway.exchange.__file__,
+                "service": gateway.service.__file__,
                 "python": platform.python_version(),
                 "pid": os.getpid(),
                 "state": runtime.state,
@@ -236,12 +236,12 @@ class Views:
         return plain(200, f"level {level}")
 
 
-def _calls(exchange: Exchange) -> dict[str, Any]:
+def _calls(service: Service) -> dict[str, Any]:
     """By verb, the most used first, and all together; latencies are of those that got a reply."""
     total = dict.fromkeys(OUTCOMES, 0)
     duration = Histogram()
     verbs: dict[str, dict[str, Any]] = {}
-    for meter in sorted(exchange.meter.used(), key=lambda meter: -sum(meter.outcomes().values())):
+    for meter in sorted(service.meter.used(), key=lambda meter: -sum(meter.outcomes().values())):
         outcomes = meter.outcomes()
         for outcome, count in outcomes.items():
             total[outcome] += count
@@ -259,16 +259,16 @@ def _latency(duration: Histogram) -> dict[str, float | None]:
     return {name: None if seconds is None else round(seconds * 1000, 3) for name, seconds in shares.items()}
 
 
-def _endpoint(exchange: Exchange, now: float) -> dict[str, Any]:
-    endpoint = exchange.endpoint
+def _endpoint(service: Service, now: float) -> dict[str, Any]:
+    endpoint = service.endpoint
     works = "up" if endpoint.tried.is_set() else "connecting"
     return {"state": "down" if endpoint.throttle.failures else works, **endpoint.stats(now)}
 
 
-def _sessions(exchanges: Sequence[Exchange], now: float) -> Iterator[dict[str, Any]]:
-    for exchange in exchanges:
-        for facts in exchange.facts(now):
-            yield {"service": exchange.name, **facts}
+def _sessions(services: Sequence[Service], now: float) -> Iterator[dict[str, Any]]:
+    for service in services:
+        for facts in service.facts(now):
+            yield {"service": service.name, **facts}
 
 
 # The table of paths.

@@ -4,9 +4,9 @@
                                                                       |
     finished <- the session delivers in order <- settle <- replied | failed
 
-One Exchange serves one service. It is synchronous: what cannot go on now is parked with its session, and the event
-that ends the wait (a reply, a lease, room on a lane) takes it up again. A session parks at most one call, and reads
-no further behind it, so that nothing grows.
+Sessions come and go in gateway/service.py. The exchange is synchronous: what cannot go on now is parked with its
+session, and the event that ends the wait (a reply, a lease, room on a lane) takes it up again. A session parks at
+most one call, and reads no further behind it, so that nothing grows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import monotonic
-from typing import Any, Final, final
+from typing import Final
 
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
@@ -23,8 +23,8 @@ from gateway.session import Driver, Session
 from gateway.upstream import OPEN, OPENING, Connection
 from policies.gate import Plan
 from policies.timeout import timeout_fault
-from pools.slot import HOLDING, Waiter
-from protocols.call import APP_ERROR, CANCELLED, FATAL, REFUSED, RETRYABLE, Call
+from pools.slot import Waiter
+from protocols.call import APP_ERROR, FATAL, REFUSED, RETRYABLE, Call
 from protocols.codec import Protocol
 from protocols.errors import ProtocolError
 from protocols.fault import BUSY, DRAINING, POOL_EXHAUSTED, TIMEOUT, Fault
@@ -33,7 +33,6 @@ _OWN_BOUNDS: Final = (BUSY, POOL_EXHAUSTED, DRAINING)  # faults that say nothing
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
 
 
-@final
 class Exchange(Driver):
     """Sessions, governance and the endpoint of one service, brought together."""
 
@@ -43,77 +42,26 @@ class Exchange(Driver):
         endpoint: Endpoint,
         governance: Governance,
         *,
-        max_clients: int,
         output_buffer: int,
         slow_client_timeout: float,
         request_buffer: int,
-        idle_timeout: float = 0.0,
     ) -> None:
         self.name: Final = protocol.service
         self.protocol: Final = protocol
         self.endpoint: Final = endpoint
         self.governance: Governance = governance
-        self.max_clients: int = max_clients
         self.output_buffer = output_buffer
         self.slow_client_timeout = slow_client_timeout
         self.request_buffer: int = request_buffer
-        self.idle_timeout: float = idle_timeout
-        self.meter: Final = Meter(protocol.verbs)
-        self.sessions: Final[dict[int, Session]] = {}
-        self.accepted: int = 0
-        self.turned_away: int = 0
-        self.pushes: int = 0
+        self.meter = Meter(protocol.verbs)
         self.draining: bool = False
-        self._departure: Final = asyncio.Event()
         self._waiting: Final[dict[Connection, deque[Session]]] = {}  # for room on a lane, first come first served
         endpoint.on_room = self.has_room
 
-    # Sessions come and go
-
-    def arrived(self, session: Session) -> bool:
-        """See Driver."""
-        transport = session.transport
-        if self.draining or len(self.sessions) >= self.max_clients:
-            self.turned_away += 1
-            transport.write(self.protocol.too_many())
-            return False
-        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        session.peer = _printable(peer)
-        session.address = peer[0] if isinstance(peer, tuple) else "unix"
-        session.codec = self.protocol.server(session.number, session.peer, _printable(local), session.born)
-        self._identify(session)
-        self.sessions[session.number] = session
-        self.accepted += 1
-        return True
-
-    def _identify(self, session: Session) -> None:
+    def identify(self, session: Session) -> None:
         """The client is who its codec says: its plans follow."""
         session.user = session.codec.user
         session.plans = session.codec.plans = self.governance.plans(session.user, session.address)
-
-    def left(self, session: Session) -> None:
-        """See Driver."""
-        now = monotonic()
-        self.sessions.pop(session.number, None)
-        self.protocol.left(session.number)
-        self._departure.set()
-        call, session.head, session.tail = session.head, None, None
-        session.parked = session.barrier = None
-        abandoned = call is not None and (call.blocking >= 0 or call.unfinished)
-        while call is not None:
-            following, call.next = call.next, None
-            call.receiver = None
-            if not call.done:
-                call.outcome = CANCELLED
-                self.settle(call, now)
-            call = following
-        waiter, session.waiter = session.waiter, None
-        if waiter is not None:
-            self.endpoint.cancel(waiter, now)
-        lease, session.lease = session.lease, None
-        if lease is not None:
-            cleanup = None if abandoned or session.codec.unfinished() else session.codec.cleanup()
-            self.endpoint.give_back(lease, session.codec.tag, cleanup, now)
 
     # Bytes become calls
 
@@ -263,7 +211,7 @@ class Exchange(Driver):
             answer = session.codec.answer(call, now)
             self.settle(call, now)
             if session.codec.user != session.user:
-                self._identify(session)
+                self.identify(session)
         call.answer = b""
         session.append(call)
         if session.head is call and call.closes:
@@ -312,7 +260,7 @@ class Exchange(Driver):
             answer = session.codec.answer(call, now)
             self.settle(call, now)
             if session.codec.user != session.user:
-                self._identify(session)
+                self.identify(session)
             session.complete(call, b"" if call.mute else answer, now)
             return
         if call.blocking >= 0:
@@ -402,7 +350,7 @@ class Exchange(Driver):
         if session.head is None:
             if session.lease is not None and session.codec.pin is None:
                 self._return_lease(session, now)
-            if session.closing or (self.draining and self._may_go(session)):
+            if session.closing or (self.draining and self.may_go(session)):
                 session.close()
                 return
             parked = session.parked
@@ -452,105 +400,7 @@ class Exchange(Driver):
         if not line:
             self._waiting.pop(lane, None)
 
-    # Operators
-
-    def disconnect(self, number: int) -> None:
-        """End a session, as CLIENT KILL asks; its own reply still goes out."""
-        session = self.sessions.get(number)
-        if session is not None:
-            session.closing = True
-            if session.head is None:
-                asyncio.get_running_loop().call_soon(session.close)
-            else:
-                asyncio.get_running_loop().call_soon(session.abort)
-
-    def unblock(self, number: int, error: bool) -> bool:
-        """End the wait of a session that blocks, as CLIENT UNBLOCK asks."""
-        session = self.sessions.get(number)
-        call = session.head if session is not None else None
-        if session is None or call is None or call.blocking < 0 or session.lease is None:
-            return False
-        lease, now = session.lease, monotonic()
-        call.receiver = None
-        answer = session.codec.unblocked(call, error)
-        call.outcome = CANCELLED
-        self.settle(call, now)
-        lease.abort("its blocked call was ended")
-        session.complete(call, answer, now)
-        return True
-
-    def start(self) -> None:
-        """Warm the pools; from now on idle clients are looked after."""
-        self.endpoint.warm()
-        if self.idle_timeout:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        """Disconnect clients that have been idle for too long: they have nothing under way and hold nothing."""
-        oldest = monotonic() - self.idle_timeout
-        for session in list(self.sessions.values()):
-            if session.head is None and session.used < oldest and session.codec.pin is None:
-                session.close()
-        asyncio.get_running_loop().call_later(min(1.0, self.idle_timeout / 2), self._sweep)
-
-    async def gone(self) -> None:
-        """Wait until the last session has left."""
-        while self.sessions:
-            self._departure.clear()
-            await self._departure.wait()
-
-    def close(self) -> None:
-        """End everything now."""
-        for session in list(self.sessions.values()):
-            session.close()
-        self.endpoint.close()
-
-    def drain(self) -> None:
-        """No new clients; those that have nothing under way go now, the others when they are done."""
-        self.draining = True
-        for session in list(self.sessions.values()):
-            if self._may_go(session):
-                session.close()
-
-    def _may_go(self, session: Session) -> bool:
+    def may_go(self, session: Session) -> bool:
         """Nothing is under way: subscriptions never end, so they do not count."""
         codec = session.codec
         return session.head is None and session.parked is None and (codec.pin is None or codec.pushes)
-
-    def facts(self, now: float) -> list[dict[str, Any]]:
-        """For ``/sessions``: who is connected, what each holds and why."""
-        return [_facts(session, now) for session in self.sessions.values()]
-
-
-def _facts(session: Session, now: float) -> dict[str, Any]:
-    codec, lease = session.codec, session.lease
-    held = (
-        f"pinned because {codec.pin} since {now - codec.pinned_at:.1f} s" if codec.pin is not None else "shares lanes"
-    )
-    waiting = session.waiter is not None and session.waiter.state != HOLDING
-    return {
-        "id": session.number,
-        "peer": session.peer,
-        "user": session.user,
-        "age": round(now - session.born, 3),
-        "holds": held,
-        "lease": lease.slot.number if lease is not None else None,
-        "waits_for_lease": waiting,
-        "calls_in_flight": _count(session),
-        **codec.facts(now),
-    }
-
-
-def _count(session: Session) -> int:
-    count, call = 0, session.head
-    while call is not None:
-        count += call.count
-        call = call.next
-    return count
-
-
-def _printable(name: object) -> str:
-    """A socket's name as Redis prints it."""
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return f"{name if isinstance(name, str) and name else 'unix'}:0"

@@ -15,9 +15,9 @@ from typing import Final, TypeAlias, final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-import gateway.exchange
+import gateway.service
 from gateway.endpoint import Endpoint
-from gateway.exchange import Exchange
+from gateway.service import Service
 from gateway.upstream import CLOSED, OPEN, OPENING
 from policies.circuit_breaker import STATES, CircuitBreakerGovernor
 from policies.gate import Governor
@@ -32,7 +32,7 @@ LEASE: Final = "lease"
 class Scrape:
     """What there is to tell: services with the word of their protocol, and whether the worker is ready."""
 
-    services: Sequence[tuple[Exchange, str]]
+    services: Sequence[tuple[Service, str]]
     ready: bool
     now: float  # monotonic
 
@@ -46,18 +46,18 @@ Rows: TypeAlias = Callable[[Scrape], Iterable[Row]]
 @cache
 def build() -> tuple[str, str]:
     """Version and form: compiled or interpreted."""
-    form = "interpreted" if gateway.exchange.__file__.endswith(".py") else "compiled"
+    form = "interpreted" if gateway.service.__file__.endswith(".py") else "compiled"
     try:
         return version("poolgate"), form
     except PackageNotFoundError:  # run from a checkout
         return "unknown", form
 
 
-def governors(exchange: Exchange) -> list[tuple[str, Governor]]:
+def governors(service: Service) -> list[tuple[str, Governor]]:
     """Governors by name, outermost first; the second of a name has its number behind it."""
     named: Counter[str] = Counter()
     found = []
-    for governor in [*exchange.governance.access, *exchange.governance.policies]:
+    for governor in [*service.governance.access, *service.governance.policies]:
         named[governor.name] += 1
         count = named[governor.name]
         found.append((governor.name if count == 1 else f"{governor.name}_{count}", governor))
@@ -84,92 +84,92 @@ def lease_states(endpoint: Endpoint) -> dict[str, int]:
     }
 
 
-def pins(exchange: Exchange) -> Counter[str]:
+def pins(service: Service) -> Counter[str]:
     """Sessions that hold, or wait for, a connection of their own, by the reason."""
-    return Counter(session.codec.pin for session in exchange.sessions.values() if session.codec.pin is not None)
+    return Counter(session.codec.pin for session in service.sessions.values() if session.codec.pin is not None)
 
 
 # The rows of each family.
 
 
-def _by_service(read: Callable[[Exchange], float]) -> Rows:
+def _by_service(read: Callable[[Service], float]) -> Rows:
     def rows(scrape: Scrape) -> Iterator[Row]:
-        for exchange, _ in scrape.services:
-            yield (exchange.name,), read(exchange)
+        for service, _ in scrape.services:
+            yield (service.name,), read(service)
 
     return rows
 
 
 def _durations(scrape: Scrape) -> Iterator[Row]:
-    for exchange, system in scrape.services:
-        for meter in exchange.meter.used():
-            yield (exchange.name, system, meter.verb.name), meter.duration
+    for service, system in scrape.services:
+        for meter in service.meter.used():
+            yield (service.name, system, meter.verb.name), meter.duration
 
 
 def _calls(scrape: Scrape) -> Iterator[Row]:
-    for exchange, _ in scrape.services:
-        for meter in exchange.meter.used():
+    for service, _ in scrape.services:
+        for meter in service.meter.used():
             for outcome, count in meter.outcomes().items():
-                yield (exchange.name, meter.verb.name, meter.verb.effect, outcome), count
+                yield (service.name, meter.verb.name, meter.verb.effect, outcome), count
 
 
 def _pinned(scrape: Scrape) -> Iterator[Row]:
-    for exchange, _ in scrape.services:
-        for reason, count in pins(exchange).items():
-            yield (exchange.name, reason), count
+    for service, _ in scrape.services:
+        for reason, count in pins(service).items():
+            yield (service.name, reason), count
 
 
 def _states(scrape: Scrape) -> Iterator[Row]:
-    for exchange, _ in scrape.services:
-        endpoint = exchange.endpoint
+    for service, _ in scrape.services:
+        endpoint = service.endpoint
         for pool, states in ((LANE, lane_states(endpoint)), (LEASE, lease_states(endpoint))):
             for state, count in states.items():
-                yield (exchange.name, endpoint.name, pool, state), count
+                yield (service.name, endpoint.name, pool, state), count
 
 
 def _by_pool(
-    lane: Callable[[Exchange], float | Histogram] | None = None,
-    lease: Callable[[Exchange], float | Histogram] | None = None,
+    lane: Callable[[Service], float | Histogram] | None = None,
+    lease: Callable[[Service], float | Histogram] | None = None,
 ) -> Rows:
     def rows(scrape: Scrape) -> Iterator[Row]:
-        for exchange, _ in scrape.services:
+        for service, _ in scrape.services:
             for pool, read in ((LANE, lane), (LEASE, lease)):
                 if read is not None:
-                    yield (exchange.name, exchange.endpoint.name, pool), read(exchange)
+                    yield (service.name, service.endpoint.name, pool), read(service)
 
     return rows
 
 
 def _failures(scrape: Scrape) -> Iterator[Row]:
-    for exchange, _ in scrape.services:
-        yield (exchange.name, exchange.endpoint.name), exchange.endpoint.throttle.failures
+    for service, _ in scrape.services:
+        yield (service.name, service.endpoint.name), service.endpoint.throttle.failures
 
 
 def _by_policy(read: Callable[[Governor], float]) -> Rows:
     def rows(scrape: Scrape) -> Iterator[Row]:
-        for exchange, _ in scrape.services:
-            for name, governor in governors(exchange):
-                yield (exchange.name, name), read(governor)
+        for service, _ in scrape.services:
+            for name, governor in governors(service):
+                yield (service.name, name), read(governor)
 
     return rows
 
 
 def _policy_values(scrape: Scrape) -> Iterator[Row]:
     """The plain numbers only: nested values are by client, and belong to /stats."""
-    for exchange, _ in scrape.services:
-        for name, governor in governors(exchange):
+    for service, _ in scrape.services:
+        for name, governor in governors(service):
             for key, value in governor.stats(scrape.now).items():
                 if isinstance(value, int | float) and key not in ("refused", "shadowed"):
-                    yield (exchange.name, name, key), value
+                    yield (service.name, name, key), value
 
 
 def _circuits(scrape: Scrape) -> Iterator[Row]:
-    for exchange, _ in scrape.services:
-        for name, governor in governors(exchange):
+    for service, _ in scrape.services:
+        for name, governor in governors(service):
             if isinstance(governor, CircuitBreakerGovernor):
                 now_in = governor.stats(scrape.now)["state"]
                 for state in STATES:
-                    yield (exchange.name, name, state), state == now_in
+                    yield (service.name, name, state), state == now_in
 
 
 def _ready(scrape: Scrape) -> Iterator[Row]:
@@ -180,12 +180,12 @@ def _build_info(scrape: Scrape) -> Iterator[Row]:
     yield build(), 1
 
 
-def _waiting_for_lanes(exchange: Exchange) -> int:
-    return sum(session.parked_for is not None for session in exchange.sessions.values())
+def _waiting_for_lanes(service: Service) -> int:
+    return sum(session.parked_for is not None for session in service.sessions.values())
 
 
-def _lanes_wanted(exchange: Exchange) -> int:
-    return exchange.endpoint.settings.lanes * max(1, len(exchange.endpoint.lanes))
+def _lanes_wanted(service: Service) -> int:
+    return service.endpoint.settings.lanes * max(1, len(service.endpoint.lanes))
 
 
 # The table of names.

@@ -11,6 +11,7 @@ from typing import Any, Final, final
 
 from mypy_extensions import i64
 
+from gateway.meter import Meter
 from gateway.upstream import Borrower, Connection
 from pools.slot import Waiter
 from protocols.call import Call
@@ -21,6 +22,7 @@ from protocols.fault import Fault
 class Driver:
     """Who a session hands its events to: the exchange."""
 
+    meter: Meter
     output_buffer: int  # bytes queued for a slow client before its upstream connection pauses
     slow_client_timeout: float  # seconds that such a client may take nothing
 
@@ -152,6 +154,7 @@ class Session(Borrower):
         if self.closed:
             return
         self.write(data)
+        self.driver.meter.sent += len(data)
         if self.congested and self.held is None:
             self._check_backlog()
 

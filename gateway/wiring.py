@@ -1,4 +1,4 @@
-"""From the configuration to what runs. Here the order of governance is read:
+"""From the configuration to what runs. Here the order of governance is read.
 
 1. ``commands``: verbs that nobody may use here
 2. ``clients``: what this user may do
@@ -11,10 +11,10 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gateway.config.model import Config, Service, Tls, Upstream
+from gateway.config import model
 from gateway.endpoint import Endpoint, Target
-from gateway.exchange import Exchange
 from gateway.governance import Governance
+from gateway.service import Service
 from policies.access import AccessGovernor, Rights
 from policies.forbidden import ForbiddenGovernor
 from policies.gate import Governor
@@ -24,37 +24,37 @@ from protocols.redis.protocol import RedisProtocol
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
 
 
-def build(config: Config, spawn: Spawn) -> dict[str, Exchange]:
+def build(config: model.Config, spawn: Spawn) -> dict[str, Service]:
     """Everything that serves calls, by the name of the service; nothing is connected yet.
 
     Raises:
         OSError: a certificate cannot be read.
     """
-    return {name: _exchange(name, service, spawn) for name, service in config.services.items()}
+    return {name: _service(name, settings, spawn) for name, settings in config.services.items()}
 
 
-def _exchange(name: str, service: Service, spawn: Spawn) -> Exchange:
-    protocol = _redis(name, service)
-    endpoint = Endpoint(_target(service.upstream), protocol, service.pool, spawn)
-    limits = service.limits
-    exchange = Exchange(
+def _service(name: str, settings: model.Service, spawn: Spawn) -> Service:
+    protocol = _redis(name, settings)
+    endpoint = Endpoint(_target(settings.upstream), protocol, settings.pool, spawn)
+    limits = settings.limits
+    service = Service(
         protocol,
         endpoint,
-        Governance(protocol, _access(name, service), [policy.governor(name) for policy in service.policies]),
+        Governance(protocol, _access(name, settings), [policy.governor(name) for policy in settings.policies]),
         max_clients=limits.max_clients,
         output_buffer=limits.output_buffer,
         slow_client_timeout=limits.slow_client_timeout,
         request_buffer=limits.request_buffer,
         idle_timeout=limits.idle_timeout,
     )
-    protocol.shared.disconnect = exchange.disconnect
-    protocol.shared.unblock = exchange.unblock
-    return exchange
+    protocol.shared.disconnect = service.disconnect
+    protocol.shared.unblock = service.unblock
+    return service
 
 
-def _redis(name: str, service: Service) -> RedisProtocol:
-    upstream, limits = service.upstream, service.limits
-    clients = service.clients
+def _redis(name: str, settings: model.Service) -> RedisProtocol:
+    upstream, limits = settings.upstream, settings.limits
+    clients = settings.clients
     return RedisProtocol(
         name,
         users=None if clients is None else {c.user: c.secret.reveal() for c in clients if c.secret},
@@ -66,17 +66,17 @@ def _redis(name: str, service: Service) -> RedisProtocol:
     )
 
 
-def _access(name: str, service: Service) -> list[Governor]:
-    governors: list[Governor] = [ForbiddenGovernor(name, _forbidden(service))]
-    if service.clients is not None:
-        rights = {client.user: Rights(client.allow, client.deny) for client in service.clients}
+def _access(name: str, settings: model.Service) -> list[Governor]:
+    governors: list[Governor] = [ForbiddenGovernor(name, _forbidden(settings))]
+    if settings.clients is not None:
+        rights = {client.user: Rights(client.allow, client.deny) for client in settings.clients}
         governors.append(AccessGovernor(name, rights))
     return governors
 
 
-def _forbidden(service: Service) -> dict[str, str]:
+def _forbidden(settings: model.Service) -> dict[str, str]:
     """What a client is told of each verb that is refused here, by the verb's name."""
-    commands = service.commands
+    commands = settings.commands
     allowed = {word.upper() for word in commands.allow}
     refused = {word.upper() for word in commands.refuse}
     details: dict[str, str] = {}
@@ -93,7 +93,7 @@ def _forbidden(service: Service) -> dict[str, str]:
     return details
 
 
-def _target(upstream: Upstream) -> Target:
+def _target(upstream: model.Upstream) -> Target:
     address = upstream.endpoints[0].address
     tls = upstream.tls
     context = _tls_context(tls) if tls is not None else None
@@ -101,7 +101,7 @@ def _target(upstream: Upstream) -> Target:
     return Target(address.host, address.port, address.path, context, server_name)
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
+def _tls_context(tls: model.Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
     if not tls.verify:
         context.check_hostname = False

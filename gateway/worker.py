@@ -17,8 +17,8 @@ import uvloop
 from gateway import logs
 from gateway.admin import Admin
 from gateway.config import Config
-from gateway.exchange import Exchange
 from gateway.listeners import ListenError, bind
+from gateway.service import Service
 from gateway.session import Session
 from gateway.wiring import build
 
@@ -38,7 +38,7 @@ class Worker:
         self.state: str = STARTING
         self.started: Final = monotonic()
         self.listening: Final[list[tuple[str, str]]] = []
-        self.exchanges: Final[dict[str, Exchange]] = build(config, self.spawn)
+        self.services: Final[dict[str, Service]] = build(config, self.spawn)
         self._admin: Final = Admin(self)
         self._servers: Final[list[asyncio.Server]] = []
         self._unix_paths: Final[list[str]] = []
@@ -89,8 +89,8 @@ class Worker:
             for listener in service.listen
             for sock in bind(listener)
         ]
-        for exchange in self.exchanges.values():
-            exchange.start()
+        for service in self.services.values():
+            service.start()
         for name, listener, sock in sockets:
             await self._listen(name, sock, listener.backlog)
         if self.config.admin is not None:
@@ -104,19 +104,19 @@ class Worker:
 
     async def _become_ready(self) -> None:
         """Ready means: the first connect of every service has been tried, whatever came of it."""
-        for exchange in self.exchanges.values():
-            await exchange.endpoint.tried.wait()
+        for service in self.services.values():
+            await service.endpoint.tried.wait()
         if self.state == STARTING:
             self.state = READY
             logs.info("ready")
 
     async def _listen(self, name: str, sock: socket.socket, backlog: int) -> None:
         loop: Any = asyncio.get_running_loop()  # Any: a Session has no asyncio base class, so that it compiles
-        exchange = self.exchanges[name]
+        service = self.services[name]
 
         def accept() -> Session:
             self._numbers += 1
-            return Session(exchange, self._numbers)
+            return Session(service, self._numbers)
 
         if sock.family == socket.AF_UNIX:
             path = sock.getsockname()
@@ -142,22 +142,22 @@ class Worker:
         self.drain()
 
     def _sessions(self) -> int:
-        return sum(len(exchange.sessions) for exchange in self.exchanges.values())
+        return sum(len(service.sessions) for service in self.services.values())
 
     async def _drain(self) -> None:
         for server in self._servers:
             server.close()
         self._remove_unix_paths()
-        for exchange in self.exchanges.values():
-            exchange.drain()
+        for service in self.services.values():
+            service.drain()
         over = [self.spawn(self._everyone_gone()), self.spawn(self._told_to_quit())]
         await asyncio.wait(over, timeout=self.config.drain_timeout, return_when=asyncio.FIRST_COMPLETED)
         if left := self._sessions():
             logs.warning("stopping with clients left", clients=left)
 
     async def _everyone_gone(self) -> None:
-        for exchange in self.exchanges.values():
-            await exchange.gone()
+        for service in self.services.values():
+            await service.gone()
 
     async def _told_to_quit(self) -> None:
         await self._quitting.wait()
@@ -169,8 +169,8 @@ class Worker:
 
     def _close(self) -> None:
         self._admin.close()
-        for exchange in self.exchanges.values():
-            exchange.close()
+        for service in self.services.values():
+            service.close()
         for server in self._servers:
             server.close()
         self._remove_unix_paths()

@@ -1,4 +1,4 @@
-"""A worker without listeners, for tests of what looks at one: exchanges, sessions and calls, no network."""
+"""A worker without listeners, for tests of what looks at one: services, sessions and calls, no network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import uvloop
 
 from gateway.config import Config, parse
-from gateway.exchange import Exchange
+from gateway.service import Service
 from gateway.session import Session
 from gateway.wiring import build
 from protocols.call import OK, Call, Verb
@@ -80,7 +80,7 @@ class FakeRuntime:
     def __init__(self, config: str = CONFIG) -> None:
         self.config: Config = parse(config, "poolgate.yaml", Path("/"), {})
         self.config_path: str = "poolgate.yaml"
-        self.exchanges: dict[str, Exchange] = build(self.config, self._never)
+        self.services: dict[str, Service] = build(self.config, self._never)
         self.state: str = "ready"
         self.started: float = monotonic()
         self.listening: list[tuple[str, str]] = [("cache", "127.0.0.1:6380"), ("open", "127.0.0.1:6381")]
@@ -100,7 +100,7 @@ class FakeRuntime:
     def connect(self, service: str, *commands: bytes) -> Session:
         """A client that sent these commands."""
         self._sessions += 1
-        session = Session(self.exchanges[service], self._sessions)
+        session = Session(self.services[service], self._sessions)
         session.connection_made(Transport())
         for command in commands:
             session.data_received(command)
@@ -108,7 +108,7 @@ class FakeRuntime:
 
     def verb(self, name: str) -> Verb:
         """Of the service ``cache``."""
-        return next(verb for verb in self.exchanges["cache"].protocol.verbs if verb.name == name)
+        return next(verb for verb in self.services["cache"].protocol.verbs if verb.name == name)
 
     def record(self, name: str, seconds: float, count: int = 1, outcome: int = OK) -> None:
         """Calls of the service ``cache`` that ended."""
@@ -118,4 +118,4 @@ class FakeRuntime:
             call.errors = count
         elif outcome in (2, 3):
             call.failures = count
-        self.exchanges["cache"].meter.record(call, 100.0 + seconds)
+        self.services["cache"].meter.record(call, 100.0 + seconds)

@@ -15,7 +15,7 @@ _BACKSLASH: Final = 92
 
 
 def split_inline(line: bytes) -> list[bytes]:
-    """The arguments of a line; quotes may hold blanks, double quotes also ``\\n`` and ``\\x0a`` escapes.
+    """The arguments of a line; quotes may hold blanks, double quotes also escapes such as backslash-n.
 
     Raises:
         ProtocolError: a quote is not closed, or something follows it at once.

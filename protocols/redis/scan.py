@@ -264,7 +264,5 @@ def arguments(data: bytes, start: int = 0) -> list[bytes]:
 
 def encode(args: list[bytes]) -> bytes:
     """A command as an array of bulk strings."""
-    parts = [b"*%d\r\n" % len(args)]
-    for arg in args:
-        parts.append(b"$%d\r\n%b\r\n" % (len(arg), arg))
-    return b"".join(parts)
+    parts = [b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args]
+    return b"*%d\r\n" % len(args) + b"".join(parts)

@@ -15,8 +15,16 @@ from protocols.errors import ProtocolError
 from protocols.redis.commands import PASS, UNKNOWN, Command, find, find_sub
 from protocols.redis.inline import split_inline
 from protocols.redis.rules import RuledState
-from protocols.redis.scan import MAX_ARGS, MAX_ARGS_ANONYMOUS, MAX_BULK_ANONYMOUS, MAX_INLINE, MORE
-from protocols.redis.scan import RequestScanner, encode, line_end
+from protocols.redis.scan import (
+    MAX_ARGS,
+    MAX_ARGS_ANONYMOUS,
+    MAX_BULK_ANONYMOUS,
+    MAX_INLINE,
+    MORE,
+    RequestScanner,
+    encode,
+    line_end,
+)
 from protocols.redis.state import Shared
 from protocols.redis.values import error
 

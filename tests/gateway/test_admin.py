@@ -144,8 +144,8 @@ def test_ready() -> None:
         served.runtime.state = "starting"
         answer = await served.ask("GET", "/ready")
         assert (answer.status, answer.text) == (503, "starting: the first connect is still under way of cache, open\n")
-        for exchange in served.runtime.exchanges.values():
-            exchange.endpoint.tried.set()
+        for service in served.runtime.services.values():
+            service.endpoint.tried.set()
         assert (await served.ask("GET", "/ready")).text == "starting\n"
         served.runtime.state = "draining"
         answer = await served.ask("GET", "/ready")
@@ -176,7 +176,7 @@ def test_stats() -> None:
         served.runtime.record("SET", 0.03)
         served.runtime.record("GET", 0.0, count=2, outcome=REFUSED)
         served.runtime.connect("open", b"*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\n")
-        served.runtime.exchanges["cache"].governance.policies[0].refused = 2
+        served.runtime.services["cache"].governance.policies[0].refused = 2
         stats = (await served.ask("GET", "/stats")).json
         cache, opened = stats["services"]["cache"], stats["services"]["open"]
         assert (stats["state"], cache["protocol"]) == ("ready", "redis")
@@ -204,10 +204,10 @@ def test_clusters() -> None:
     async def test(served: Served) -> None:
         (endpoint,) = (await served.ask("GET", "/clusters")).json["cache"]["endpoints"]
         assert (endpoint["address"], endpoint["state"]) == ("127.0.0.1:6390", "connecting")
-        served.runtime.exchanges["cache"].endpoint.tried.set()
+        served.runtime.services["cache"].endpoint.tried.set()
         (endpoint,) = (await served.ask("GET", "/clusters")).json["cache"]["endpoints"]
         assert endpoint["state"] == "up"
-        served.runtime.exchanges["cache"].endpoint.throttle.failed(0.0, "Connection refused", 1.0)
+        served.runtime.services["cache"].endpoint.throttle.failed(0.0, "Connection refused", 1.0)
         (endpoint,) = (await served.ask("GET", "/clusters")).json["cache"]["endpoints"]
         assert (endpoint["state"], endpoint["connects"]["failure"]) == ("down", "Connection refused")
         assert endpoint["leases"]["max"] == 8

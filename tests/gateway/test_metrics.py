@@ -22,7 +22,7 @@ from servers import ROOT
 
 
 def scrape_of(runtime: FakeRuntime) -> Scrape:
-    return Scrape([(exchange, "redis") for exchange in runtime.exchanges.values()], True, monotonic())
+    return Scrape([(service, "redis") for service in runtime.services.values()], True, monotonic())
 
 
 async def scraped(runtime: FakeRuntime, accept: str = "") -> dict[str, Metric]:
@@ -88,7 +88,7 @@ def test_every_line_belongs_to_the_table_and_has_its_labels() -> None:
 def test_text_made_in_pieces_is_the_text_of_whole_families() -> None:
     async def scenario() -> None:
         runtime = FakeRuntime()
-        for verb in runtime.exchanges["cache"].protocol.verbs[: 3 * PIECE]:
+        for verb in runtime.services["cache"].protocol.verbs[: 3 * PIECE]:
             runtime.record(verb.name, 0.001)
         exposition = Exposition(lambda: scrape_of(runtime))
         text, _ = await exposition.text("")
@@ -106,7 +106,7 @@ def test_text_made_in_pieces_is_the_text_of_whole_families() -> None:
 def test_other_work_goes_on_during_a_scrape() -> None:
     async def scenario() -> int:
         runtime = FakeRuntime()
-        for verb in runtime.exchanges["cache"].protocol.verbs:
+        for verb in runtime.services["cache"].protocol.verbs:
             runtime.record(verb.name, 0.001)
         scraping = asyncio.get_running_loop().create_task(Exposition(lambda: scrape_of(runtime)).text(""))
         turns = 0
@@ -124,7 +124,7 @@ def test_sessions_and_pins() -> None:
         for _ in range(3):
             runtime.connect("open")
         watcher = runtime.connect("open", b"*2\r\n$5\r\nWATCH\r\n$6\r\nsecret\r\n")
-        assert pins(runtime.exchanges["open"]) == {"WATCH": 1}
+        assert pins(runtime.services["open"]) == {"WATCH": 1}
         families = await scraped(runtime)
         assert value(families, "poolgate_sessions", service="open") == 4
         assert value(families, "poolgate_sessions", service="cache") == 0
@@ -133,7 +133,7 @@ def test_sessions_and_pins() -> None:
         received = len(b"*2\r\n$5\r\nWATCH\r\n$6\r\nsecret\r\n")
         assert value(families, "poolgate_received_bytes_total", service="open") == received
         watcher.connection_lost(None)
-        runtime.exchanges["open"].draining = True
+        runtime.services["open"].draining = True
         runtime.connect("open")
         families = await scraped(runtime)
         assert value(families, "poolgate_sessions_turned_away_total", service="open") == 1
@@ -159,11 +159,11 @@ def test_nothing_that_a_client_says_becomes_a_label() -> None:
 def test_connections() -> None:
     async def scenario() -> None:
         runtime = FakeRuntime()
-        endpoint = runtime.exchanges["cache"].endpoint
-        endpoint.lane(runtime.exchanges["cache"].protocol.base_tag, 0, monotonic())
+        endpoint = runtime.services["cache"].endpoint
+        endpoint.lane(runtime.services["cache"].protocol.base_tag, 0, monotonic())
         runtime.connect("open", b"*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\n")
         assert lane_states(endpoint) == {"connecting": 1, "idle": 0, "used": 0, "retiring": 0}
-        assert lease_states(runtime.exchanges["open"].endpoint)["connecting"] == 1
+        assert lease_states(runtime.services["open"].endpoint)["connecting"] == 1
         endpoint.leases.totals.wait_time.record(0.2, 1)
         endpoint.leases.totals.wait_timeouts = 3
         endpoint.lane_create_time.record(0.004, 1)
@@ -189,7 +189,7 @@ def test_connections() -> None:
 def test_policies() -> None:
     async def scenario() -> None:
         runtime = FakeRuntime()
-        named = governors(runtime.exchanges["cache"])
+        named = governors(runtime.services["cache"])
         names = [name for name, _ in named]
         assert names == ["commands", "clients", "rate_limit", "rate_limit_2", "concurrency", "circuit_breaker"]
         by_name = dict(named)

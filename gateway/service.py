@@ -1,0 +1,187 @@
+"""One service as it runs: who is connected, and what operators ask of it. Its calls live in gateway/exchange.py."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any, Final, final
+
+from gateway.endpoint import Endpoint
+from gateway.exchange import Exchange
+from gateway.governance import Governance
+from gateway.session import Session
+from pools.slot import HOLDING
+from protocols.call import CANCELLED
+from protocols.codec import Protocol
+
+
+@final
+class Service(Exchange):
+    """A named upstream system with its sessions."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        endpoint: Endpoint,
+        governance: Governance,
+        *,
+        max_clients: int,
+        output_buffer: int,
+        slow_client_timeout: float,
+        request_buffer: int,
+        idle_timeout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            protocol,
+            endpoint,
+            governance,
+            output_buffer=output_buffer,
+            slow_client_timeout=slow_client_timeout,
+            request_buffer=request_buffer,
+        )
+        self.max_clients: int = max_clients
+        self.idle_timeout: float = idle_timeout
+        self.sessions: Final[dict[int, Session]] = {}
+        self.accepted: int = 0
+        self.turned_away: int = 0
+        self._departure: Final = asyncio.Event()
+
+    # Sessions come and go
+
+    def arrived(self, session: Session) -> bool:
+        """See Driver."""
+        transport = session.transport
+        if self.draining or len(self.sessions) >= self.max_clients:
+            self.turned_away += 1
+            transport.write(self.protocol.too_many())
+            return False
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        session.peer = _printable(peer)
+        session.address = peer[0] if isinstance(peer, tuple) else "unix"
+        session.codec = self.protocol.server(session.number, session.peer, _printable(local), session.born)
+        self.identify(session)
+        self.sessions[session.number] = session
+        self.accepted += 1
+        return True
+
+    def left(self, session: Session) -> None:
+        """See Driver."""
+        now = monotonic()
+        self.sessions.pop(session.number, None)
+        self.protocol.left(session.number)
+        self._departure.set()
+        call, session.head, session.tail = session.head, None, None
+        session.parked = session.barrier = None
+        abandoned = call is not None and (call.blocking >= 0 or call.unfinished)
+        while call is not None:
+            following, call.next = call.next, None
+            call.receiver = None
+            if not call.done:
+                call.outcome = CANCELLED
+                self.settle(call, now)
+            call = following
+        waiter, session.waiter = session.waiter, None
+        if waiter is not None:
+            self.endpoint.cancel(waiter, now)
+        lease, session.lease = session.lease, None
+        if lease is not None:
+            cleanup = None if abandoned or session.codec.unfinished() else session.codec.cleanup()
+            self.endpoint.give_back(lease, session.codec.tag, cleanup, now)
+
+    # Operators
+
+    def disconnect(self, number: int) -> None:
+        """End a session, as CLIENT KILL asks; its own reply still goes out."""
+        session = self.sessions.get(number)
+        if session is not None:
+            session.closing = True
+            if session.head is None:
+                asyncio.get_running_loop().call_soon(session.close)
+            else:
+                asyncio.get_running_loop().call_soon(session.abort)
+
+    def unblock(self, number: int, error: bool) -> bool:
+        """End the wait of a session that blocks, as CLIENT UNBLOCK asks."""
+        session = self.sessions.get(number)
+        call = session.head if session is not None else None
+        if session is None or call is None or call.blocking < 0 or session.lease is None:
+            return False
+        lease, now = session.lease, monotonic()
+        call.receiver = None
+        answer = session.codec.unblocked(call, error)
+        call.outcome = CANCELLED
+        self.settle(call, now)
+        lease.abort("its blocked call was ended")
+        session.complete(call, answer, now)
+        return True
+
+    def start(self) -> None:
+        """Warm the pools; from now on idle clients are looked after."""
+        self.endpoint.warm()
+        if self.idle_timeout:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Disconnect clients that have been idle for too long: they have nothing under way and hold nothing."""
+        oldest = monotonic() - self.idle_timeout
+        for session in list(self.sessions.values()):
+            if session.head is None and session.used < oldest and session.codec.pin is None:
+                session.close()
+        asyncio.get_running_loop().call_later(min(1.0, self.idle_timeout / 2), self._sweep)
+
+    async def gone(self) -> None:
+        """Wait until the last session has left."""
+        while self.sessions:
+            self._departure.clear()
+            await self._departure.wait()
+
+    def close(self) -> None:
+        """End everything now."""
+        for session in list(self.sessions.values()):
+            session.close()
+        self.endpoint.close()
+
+    def drain(self) -> None:
+        """No new clients; those that have nothing under way go now, the others when they are done."""
+        self.draining = True
+        for session in list(self.sessions.values()):
+            if self.may_go(session):
+                session.close()
+
+    def facts(self, now: float) -> list[dict[str, Any]]:
+        """For ``/sessions``: who is connected, what each holds and why."""
+        return [_facts(session, now) for session in self.sessions.values()]
+
+
+def _facts(session: Session, now: float) -> dict[str, Any]:
+    codec, lease = session.codec, session.lease
+    held = (
+        f"pinned because {codec.pin} since {now - codec.pinned_at:.1f} s" if codec.pin is not None else "shares lanes"
+    )
+    waiting = session.waiter is not None and session.waiter.state != HOLDING
+    return {
+        "id": session.number,
+        "peer": session.peer,
+        "user": session.user,
+        "age": round(now - session.born, 3),
+        "holds": held,
+        "lease": lease.slot.number if lease is not None else None,
+        "waits_for_lease": waiting,
+        "calls_in_flight": _count(session),
+        **codec.facts(now),
+    }
+
+
+def _count(session: Session) -> int:
+    count, call = 0, session.head
+    while call is not None:
+        count += call.count
+        call = call.next
+    return count
+
+
+def _printable(name: object) -> str:
+    """A socket's name as Redis prints it."""
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return f"{name if isinstance(name, str) and name else 'unix'}:0"
