@@ -87,6 +87,7 @@ class Connection:
         self.used: float = self.born
         self.owner: Borrower | None = None  # of a lease
         self.slot: Any = None  # of a lease, in its pool
+        self.loop: Any = asyncio.get_running_loop()
         self.transport: Any = None
         self.write: Any = None
         self.attempt: Any = None  # the task that connects
@@ -95,6 +96,7 @@ class Connection:
         self.last: Call | None = None
         self.in_flight: i64 = 0  # replies still to come
         self.full: bool = False  # too many of them, or too many bytes queued: no new calls
+        self.outgoing: list[bytes] = []  # requests of this turn of the loop, written together at its end
         self.write_paused: bool = False
         self.holds: i64 = 0  # slow clients for whose sake reading pauses
         self.tail: bytes = b""  # bytes behind the last whole reply
@@ -125,14 +127,25 @@ class Connection:
             self._transmit(call)
 
     def _transmit(self, call: Call) -> None:
+        outgoing = self.outgoing
+        if not outgoing:
+            self.loop.call_soon(self.flush)
+        outgoing.append(call.request)
         call.sent = True
-        self.write(call.request)
         if not call.observed:
             call.request = b""
+
+    def flush(self) -> None:
+        """Write what all sessions asked for in this turn of the loop: many clients, one system call."""
+        outgoing = self.outgoing
+        if outgoing and self.state != CLOSED:
+            self.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+        outgoing.clear()
 
     def send_piece(self, data: bytes) -> None:
         """More of the request of the last call."""
         if data:
+            self.flush()
             self.write(data)
 
     # Time
@@ -141,7 +154,7 @@ class Connection:
         if self.timer is not None:
             self.timer.cancel()
         self.timer_at = when
-        self.timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self._on_time)
+        self.timer = self.loop.call_later(max(0.0, when - now), self._on_time)
 
     def _on_time(self) -> None:
         """Give up the calls whose deadline passed; their replies, should they come, are discarded."""
