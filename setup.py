@@ -25,8 +25,10 @@ COMPILED_MODULES: Final = (
     "gateway/exchange.py",
     "gateway/governance.py",
     "gateway/meter.py",
+    "gateway/roles.py",
     "gateway/service.py",
     "gateway/session.py",
+    "gateway/target.py",
     "gateway/upstream.py",
 )
 # `make types` is where types are checked. Here they only steer the compiler, so what is not installed in the

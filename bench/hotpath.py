@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gateway.exchange
-from gateway.endpoint import Endpoint, Target
-from gateway.exchange import Exchange
+from gateway.endpoint import Endpoint
 from gateway.governance import Governance
+from gateway.service import Service
 from gateway.session import Session
+from gateway.target import Target
 from gateway.upstream import Connection
 from policies.circuit_breaker import CircuitBreaker
 from policies.concurrency import Concurrency
@@ -115,7 +116,7 @@ class Rig:
         asyncio._set_running_loop(self.loop)  # type: ignore[arg-type]  # meant for makers of event loops, as we are here
         protocol = RedisProtocol("cache")
         endpoint = Endpoint(Target("127.0.0.1", 1, "", None, ""), protocol, PoolSettings(), _never)
-        self.exchange = Exchange(
+        self.exchange = Service(
             protocol,
             endpoint,
             Governance(protocol, [], _governors() if case.governed else []),

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable, Coroutine
 from math import inf
 from time import monotonic
 from typing import Any, Final, final
 
-from gateway.upstream import OPEN, OPENING, STATES, Borrower, Connection, Keeper
+from gateway import logs
+from gateway.roles import Borrower, Keeper
+from gateway.target import Target
+from gateway.upstream import GIVEN_UP, OPEN, OPENING, ORDERLY, STATES, Connection
 from pools.lease import LeasePool
 from pools.settings import PoolSettings
 from pools.slot import Close, Grant, Open, Refuse, Slot, Waiter
@@ -23,24 +25,8 @@ from protocols.codec import Protocol
 from protocols.fault import NO_ENDPOINT, POOL_EXHAUSTED, Fault
 from protocols.histogram import Histogram
 
+MAX_HELD: Final = 32  # lanes that are left to slow clients while others get new ones
 MAX_LANES: Final = 256  # of all tags together: a client that SELECTs through all databases meets an end
-
-
-@final
-class Target:
-    """Where an endpoint is: host and port, or the path of a unix socket; with TLS or without."""
-
-    def __init__(self, host: str, port: int, path: str, tls: ssl.SSLContext | None, server_name: str) -> None:
-        self.host: Final = host
-        self.port: Final = port
-        self.path: Final = path
-        self.tls: Final = tls
-        self.server_name: Final = server_name
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @final
@@ -112,13 +98,18 @@ class Endpoint(Keeper):
         lane = group[number]
         if lane is not None and lane.state <= OPEN and lane.holds == 0:
             return lane
+        others = [other for other in group if other is not None and other.state <= OPEN]
+        spare = min(others, key=_load, default=None)
+        if lane is not None and lane.state <= OPEN and spare is not None and spare.holds > 0:
+            if len(self.retiring) < MAX_HELD and self.throttle.ready_at() <= now:
+                self.retiring.add(lane)  # all are held up by slow clients: they may keep this one to themselves
+                lane.retire(now)
         if lane is None or lane.state > OPEN:
             opened = self._open_lane(group, number, tag, now)
             if opened is not None:
                 return opened
-        others = [other for other in group if other is not None and other.state <= OPEN]
-        if others:
-            return min(others, key=_load)
+        if spare is not None and spare.state <= OPEN:
+            return spare
         if self.throttle.failures:
             detail = f"upstream down: {self.throttle.failure}"
             return Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name)
@@ -144,12 +135,13 @@ class Endpoint(Keeper):
             lanes = [lane for lane in group if lane is not None and lane.state <= OPEN]
             if all(lane.in_flight == 0 and now - lane.used >= idle for lane in lanes):
                 del self.lanes[tag]
+                self.retiring.update(lanes)
                 for lane in lanes:
                     lane.retire(now)
 
     def _renew_lanes(self, now: float) -> None:
         """Retire lanes at the end of their lifetime, and bring back those of the usual tag."""
-        for group in self.lanes.values():
+        for group in list(self.lanes.values()):
             for number, lane in enumerate(group):
                 if lane is not None and lane.state == OPEN and lane.expires_at <= now:
                     group[number] = None
@@ -178,7 +170,7 @@ class Endpoint(Keeper):
         if connection.state != OPEN:
             return
         if cleanup is None:
-            connection.abort("given up")
+            connection.abort(GIVEN_UP)
         elif cleanup or connection.head is not None:
             self.leases.clean(connection.slot, now)
             # Where nothing is to be undone: behind the reply to a command without effect, the line is empty.
@@ -287,6 +279,8 @@ class Endpoint(Keeper):
     def opened(self, connection: Connection, now: float) -> None:
         """See Keeper."""
         self.tried.set()
+        if self.throttle.failures:
+            logs.info("upstream up", service=self.protocol.service, endpoint=self.name)
         if connection.slot is not None:
             self.leases.opened(connection.slot, connection.tag, now)
         else:
@@ -302,6 +296,9 @@ class Endpoint(Keeper):
         """See Keeper."""
         self.tried.set()
         never_open = connection.login is not None
+        if detail not in ORDERLY:
+            trouble = "upstream down" if never_open else "upstream connection lost"
+            logs.recurring(trouble, service=self.protocol.service, endpoint=self.name, detail=detail)
         if connection.slot is not None:
             if never_open:
                 self.leases.open_failed(connection.slot, detail, now)
@@ -334,6 +331,8 @@ class Endpoint(Keeper):
                 due = min(due, max(self.throttle.ready_at(), now + 0.001))
             elif lane.expires_at < due:
                 due = lane.expires_at
+        if self.settings.idle_timeout and len(self.lanes) > 1:
+            due = min(due, now + max(1.0, self.settings.idle_timeout / 2))
         if self.closing or due >= self._timer_at - 0.001:
             return
         if self._timer is not None:
@@ -381,6 +380,7 @@ class Endpoint(Keeper):
                 "opened": self.lanes_opened,
                 "failed": self.lanes_failed,
                 "lost": self.lanes_lost,
+                "retiring": len(self.retiring),
             },
             "leases": self.leases.stats(),
         }

@@ -20,14 +20,14 @@ from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.meter import Meter
 from gateway.session import Driver, Session
-from gateway.upstream import OPEN, OPENING, Connection
+from gateway.upstream import CLOSED, OPEN, OPENING, Connection
 from policies.gate import Plan
 from policies.timeout import timeout_fault
 from pools.slot import Waiter
 from protocols.call import APP_ERROR, FATAL, REFUSED, RETRYABLE, Call
 from protocols.codec import Protocol
 from protocols.errors import ProtocolError
-from protocols.fault import BUSY, DRAINING, POOL_EXHAUSTED, TIMEOUT, Fault
+from protocols.fault import BUSY, DRAINING, LOST, POOL_EXHAUSTED, TIMEOUT, Fault
 
 _OWN_BOUNDS: Final = (BUSY, POOL_EXHAUSTED, DRAINING)  # faults that say nothing about the upstream
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
@@ -98,7 +98,7 @@ class Exchange(Driver):
                     if not self._relay(session):
                         break
                     continue
-                call = codec.next(now)
+                call = session.rest.pop() if session.rest else codec.next(now)
                 if call is None:
                     break
                 self.submit(session, call, now)
@@ -117,14 +117,12 @@ class Exchange(Driver):
             if session.parked_for is None:
                 self._wait_for_room(session, lease, None)
             return False
-        piece = session.codec.piece()
-        lease.send_piece(piece)
-        return bool(piece)
+        return lease.send_piece(session.codec.piece())
 
     def _broken(self, session: Session, farewell: bytes, now: float) -> None:
         """The client broke the protocol: it learns so behind the replies it is owed, and has to leave."""
         call = Call(self.protocol.verbs[0], 1, b"", now)
-        call.closes = True
+        call.closes = session.closing = True
         session.append(call)
         session.complete(call, farewell, now)
 
@@ -140,6 +138,9 @@ class Exchange(Driver):
             connection = session.lease
             if connection is None:
                 self._borrow(session, call, now)
+                return
+            if connection.full:
+                self._wait_for_room(session, connection, call)
                 return
         else:
             lane = session.lane
@@ -182,8 +183,7 @@ class Exchange(Driver):
             call.plan = plan
             return True
         if call.count > 1:
-            for one in session.codec.split(call):
-                self.submit(session, one, now)
+            session.rest = session.codec.split(call)[::-1]  # the pump takes them up one by one: each may have to wait
         else:
             self._refuse(session, call, fault, now)
         return False
@@ -214,7 +214,7 @@ class Exchange(Driver):
                 self.identify(session)
         call.answer = b""
         session.append(call)
-        if session.head is call and call.closes:
+        if call.closes:
             session.closing = True
         session.complete(call, b"" if call.mute else answer, now)
 
@@ -253,16 +253,17 @@ class Exchange(Driver):
         if session.closed or call is None:
             self.endpoint.give_back(connection, connection.tag, [], now)
             return
-        session.lease = session.carrier = connection
-        connection.owner = session
-        connection.codec.adopt(session.codec)
-        if call.local:
+        if call.local:  # that there is a connection was all it needed
+            self.endpoint.give_back(connection, connection.tag, [], now)
             answer = session.codec.answer(call, now)
             self.settle(call, now)
             if session.codec.user != session.user:
                 self.identify(session)
             session.complete(call, b"" if call.mute else answer, now)
             return
+        session.lease = session.carrier = connection
+        connection.owner = session
+        connection.codec.adopt(session.codec)
         if call.blocking >= 0:
             call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
         call.receiver = session
@@ -279,6 +280,7 @@ class Exchange(Driver):
         """See Driver."""
         if session.closed:
             return
+        session.parked_for = None
         if session.codec.lease_lost():
             self.proceed(session, now)
         else:
@@ -287,7 +289,7 @@ class Exchange(Driver):
     def _return_lease(self, session: Session, now: float) -> None:
         lease, session.lease = session.lease, None
         if lease is not None:
-            session.carrier = None
+            session.carrier = session.parked_for = None
             session.release_hold()
             self.endpoint.give_back(lease, session.codec.tag, session.codec.cleanup(), now)
 
@@ -305,12 +307,12 @@ class Exchange(Driver):
         """See Driver. What was surely not sent is tried once more; of the rest nobody knows whether it was executed."""
         if session.closed:
             return
-        if not call.sent and not call.retried and session.lease is None and session.codec.pin is None:
+        lost = session.carrier
+        if fault.reason == LOST and not call.sent and not call.retried and lost is not None and session.lease is None:
             call.retried = True
-            found = self.endpoint.lane(session.codec.tag, session.number, now)
+            found = self.endpoint.lane(lost.tag, session.number, now)  # not the session's tag: it may be SELECTs ahead
             if isinstance(found, Connection) and not found.full:
-                session.lane = session.carrier = found
-                session.lane_tag = session.codec.tag
+                session.carrier = found
                 call.receiver = session
                 found.send(call, now)
                 return
@@ -350,16 +352,16 @@ class Exchange(Driver):
         if session.head is None:
             if session.lease is not None and session.codec.pin is None:
                 self._return_lease(session, now)
-            if session.closing or (self.draining and self.may_go(session)):
+            if session.closing or (self.draining and session.may_go()):
                 session.close()
                 return
             parked = session.parked
             if parked is not None and session.parked_for is None:
                 session.parked = None
                 self.submit(session, parked, now)
-        if session.codec.buffered() > 0 or session.reading_paused:
+        if session.codec.buffered() > 0 or session.rest or session.reading_paused:
             self.pump(session, now)
-        if session.ending and session.head is None and session.parked is None:
+        if session.ending and session.is_idle():
             session.close()
 
     # Room on a lane
@@ -372,9 +374,9 @@ class Exchange(Driver):
         if line is None:
             line = self._waiting[lane] = deque()
         line.append(session)
-        if call is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self.endpoint.settings.wait_timeout, self._waited_enough, session, call)
+        wait_timeout = self.endpoint.settings.wait_timeout
+        if call is not None and lane is not session.lease and wait_timeout > 0:
+            asyncio.get_running_loop().call_later(wait_timeout, self._waited_enough, session, call)
 
     def _waited_enough(self, session: Session, call: Call) -> None:
         if session.parked is not call or session.closed:
@@ -388,6 +390,9 @@ class Exchange(Driver):
 
     def has_room(self, lane: Connection, now: float) -> None:
         """Sessions that wait for this lane go on, as long as it has room."""
+        if lane.state == CLOSED and lane.slot is not None:
+            self._waiting.pop(lane, None)  # its session hears by itself that its lease is lost
+            return
         line = self._waiting.get(lane)
         while line and (not lane.full or lane.state not in (OPENING, OPEN)):
             session = line.popleft()
@@ -399,8 +404,3 @@ class Exchange(Driver):
             self.pump(session, now)
         if not line:
             self._waiting.pop(lane, None)
-
-    def may_go(self, session: Session) -> bool:
-        """Nothing is under way: subscriptions never end, so they do not count."""
-        codec = session.codec
-        return session.head is None and session.parked is None and (codec.pin is None or codec.pushes)

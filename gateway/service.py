@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Final, final
 
@@ -72,6 +73,7 @@ class Service(Exchange):
         self._departure.set()
         call, session.head, session.tail = session.head, None, None
         session.parked = session.barrier = None
+        session.rest = []
         abandoned = call is not None and (call.blocking >= 0 or call.unfinished)
         while call is not None:
             following, call.next = call.next, None
@@ -145,12 +147,12 @@ class Service(Exchange):
         """No new clients; those that have nothing under way go now, the others when they are done."""
         self.draining = True
         for session in list(self.sessions.values()):
-            if self.may_go(session):
+            if session.may_go():
                 session.close()
 
-    def facts(self, now: float) -> list[dict[str, Any]]:
+    def facts(self, now: float) -> Iterator[dict[str, Any]]:
         """For ``/sessions``: who is connected, what each holds and why."""
-        return [_facts(session, now) for session in self.sessions.values()]
+        return (_facts(session, now) for session in list(self.sessions.values()))
 
 
 def _facts(session: Session, now: float) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 from gateway.meter import Meter
-from gateway.upstream import Borrower, Connection
+from gateway.roles import Borrower
+from gateway.upstream import Connection
 from pools.slot import Waiter
 from protocols.call import Call
 from protocols.codec import ServerCodec
@@ -84,6 +85,7 @@ class Session(Borrower):
         self.waiter: Waiter | None = None  # for a lease
         self.parked: Call | None = None  # waits until the calls before it are replied, or until its lane has room
         self.parked_for: Connection | None = None  # the lane that has to have room
+        self.rest: list[Call] = []  # of a run that was refused as a whole, its commands one by one, the first one last
         self.barrier: Call | None = None  # nothing goes on before its reply
 
         self.pumping: bool = False  # its calls are being taken up right now
@@ -115,10 +117,14 @@ class Session(Borrower):
     def eof_received(self) -> bool:
         """The client sends no more. It may still read, unless it would wait for what may never come."""
         head = self.head
-        if head is None or self.codec.pushes or head.blocking >= 0:
+        if self.is_idle() or self.codec.pushes or (head is not None and head.blocking >= 0):
             return False
         self.ending = True
         return True
+
+    def is_idle(self) -> bool:
+        """Nothing that came whole is under way, and nothing waits to be taken up."""
+        return self.head is None and self.parked is None and not self.rest and not self.congested
 
     def pause_writing(self) -> None:
         """The client is slow: take no more calls from it."""
@@ -253,11 +259,12 @@ class Session(Borrower):
         self.timer = asyncio.get_running_loop().call_later(self.driver.slow_client_timeout, self._on_time)
 
     def _on_time(self) -> None:
-        """A held client has to take something in time."""
+        """A client that is held, or has to leave, must take something in time."""
         self.timer = None
         backlog: int = self.transport.get_write_buffer_size()
         if backlog >= self.backlog:
-            self.abort()
+            self.closing = self.closed = True
+            self.transport.abort()
         else:
             self.backlog = backlog
             self._watch()
@@ -271,12 +278,20 @@ class Session(Borrower):
         if held is not None:
             held.unhold()
 
+    def may_go(self) -> bool:
+        """Nothing is under way: subscriptions never end, so they do not count."""
+        codec = self.codec
+        return self.head is None and self.parked is None and (codec.pin is None or codec.pushes)
+
     def close(self) -> None:
-        """End in order: what was written still goes out."""
+        """End in order: what was written still goes out, if the client takes it."""
         self.closing = True
         if not self.closed:
             self.closed = True
             self.transport.close()
+            self.backlog = self.transport.get_write_buffer_size()
+            if self.backlog > 0 and self.timer is None:
+                self._watch()
 
     def abort(self) -> None:
         """End at once."""

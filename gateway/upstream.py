@@ -12,7 +12,8 @@ from typing import Any, Final, final
 
 from mypy_extensions import i64
 
-from protocols.call import Call, Receiver
+from gateway.roles import Borrower, Keeper
+from protocols.call import Call
 from protocols.codec import DONE, PUSH, Login, UpstreamCodec
 from protocols.errors import PeerError
 from protocols.fault import LOST, TIMEOUT, Fault
@@ -25,37 +26,13 @@ RETIRED: Final = 2  # takes no new calls, closes once the last reply came
 CLOSED: Final = 3
 STATES: Final = ("opening", "open", "retired", "closed")
 
+# Ends that are no trouble; every other is logged.
+CLOSED_BY_US: Final = "closed by the gateway"
+GIVEN_UP: Final = "given up with the state that it was in"
+ORDERLY: Final = (CLOSED_BY_US, GIVEN_UP)
+
 RELAY_FROM: Final = 1 << 16  # bytes of an unfinished reply that are held before it goes on in pieces
 _WRITE_HIGH: Final = 1 << 18  # bytes queued towards the upstream before its clients pause
-
-
-class Borrower(Receiver):
-    """Who asks for a lease."""
-
-    def lease_granted(self, connection: Connection, now: float) -> None:
-        """The connection is the borrower's alone, in the state that was asked for."""
-
-    def lease_refused(self, fault: Fault, now: float) -> None:
-        """No lease."""
-
-    def lease_lost(self, fault: Fault, now: float) -> None:
-        """The lease ended. Its calls have failed already."""
-
-
-class Keeper:
-    """Who keeps connections: hears when they open, have room again, or end."""
-
-    def opened(self, connection: Connection, now: float) -> None:
-        """It is logged in."""
-
-    def ended(self, connection: Connection, detail: str, now: float) -> None:
-        """It is over, or never opened. Its calls have failed already."""
-
-    def has_room(self, connection: Connection, now: float) -> None:
-        """It takes calls again."""
-
-    def emptied(self, connection: Connection, now: float) -> None:
-        """A retired connection has replied to its last call."""
 
 
 @final
@@ -142,11 +119,12 @@ class Connection:
             self.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         outgoing.clear()
 
-    def send_piece(self, data: bytes) -> None:
-        """More of the request of the last call."""
+    def send_piece(self, data: bytes) -> bool:
+        """More of the request of the last call; False: there is none."""
         if data:
             self.flush()
             self.write(data)
+        return bool(data)
 
     # Time
 
@@ -372,7 +350,7 @@ class Connection:
         """End in order: nobody waits for anything."""
         if self.transport is not None and self.state != CLOSED:
             self.transport.close()
-        self._end("closed by the gateway")
+        self._end(CLOSED_BY_US)
 
     def abort(self, detail: str) -> None:
         """End at once; calls in line fail with the detail."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from gateway.config import model
-from gateway.endpoint import Endpoint, Target
+from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.service import Service
+from gateway.target import Target
 from policies.access import AccessGovernor, Rights
 from policies.forbidden import ForbiddenGovernor
 from policies.gate import Governor
-from protocols.redis.commands import NEVER, UNKNOWN, VERBS
+from protocols.codec import IMPOSSIBLE, RESTRICTED, Protocol
 from protocols.redis.protocol import RedisProtocol
 
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
@@ -34,25 +35,24 @@ def build(config: model.Config, spawn: Spawn) -> dict[str, Service]:
 
 
 def _service(name: str, settings: model.Service, spawn: Spawn) -> Service:
-    protocol = _redis(name, settings)
+    protocol = PROTOCOLS[settings.protocol](name, settings)
     endpoint = Endpoint(_target(settings.upstream), protocol, settings.pool, spawn)
     limits = settings.limits
     service = Service(
         protocol,
         endpoint,
-        Governance(protocol, _access(name, settings), [policy.governor(name) for policy in settings.policies]),
+        Governance(protocol, _access(protocol, settings), [policy.governor(name) for policy in settings.policies]),
         max_clients=limits.max_clients,
         output_buffer=limits.output_buffer,
         slow_client_timeout=limits.slow_client_timeout,
         request_buffer=limits.request_buffer,
         idle_timeout=limits.idle_timeout,
     )
-    protocol.shared.disconnect = service.disconnect
-    protocol.shared.unblock = service.unblock
+    protocol.attach(service.disconnect, service.unblock)
     return service
 
 
-def _redis(name: str, settings: model.Service) -> RedisProtocol:
+def _redis(name: str, settings: model.Service) -> Protocol:
     upstream, limits = settings.upstream, settings.limits
     clients = settings.clients
     return RedisProtocol(
@@ -66,30 +66,35 @@ def _redis(name: str, settings: model.Service) -> RedisProtocol:
     )
 
 
-def _access(name: str, settings: model.Service) -> list[Governor]:
-    governors: list[Governor] = [ForbiddenGovernor(name, _forbidden(settings))]
+# How the protocols of protocols/registry.py are made from a service's settings.
+PROTOCOLS: Final[dict[str, Callable[[str, model.Service], Protocol]]] = {"redis": _redis}
+
+
+def _access(protocol: Protocol, settings: model.Service) -> list[Governor]:
+    governors: list[Governor] = [ForbiddenGovernor(protocol.service, _forbidden(protocol, settings))]
     if settings.clients is not None:
         rights = {client.user: Rights(client.allow, client.deny) for client in settings.clients}
-        governors.append(AccessGovernor(name, rights))
+        governors.append(AccessGovernor(protocol.service, rights))
     return governors
 
 
-def _forbidden(settings: model.Service) -> dict[str, str]:
+def _forbidden(protocol: Protocol, settings: model.Service) -> dict[str, str]:
     """What a client is told of each verb that is refused here, by the verb's name."""
     commands = settings.commands
     allowed = {word.upper() for word in commands.allow}
     refused = {word.upper() for word in commands.refuse}
     details: dict[str, str] = {}
-    for verb in VERBS:
+    for verb in protocol.verbs:
         container = verb.name.partition(" ")[0]
-        if verb.handling == NEVER:
+        standing = protocol.standing(verb)
+        if standing == IMPOSSIBLE:
             details[verb.name] = f"{verb.name} is not possible through the gateway"
         elif verb.name in refused or container in refused:
             details[verb.name] = f"{verb.name} is refused here (commands.refuse)"
-        elif verb.refused and verb.name not in allowed and container not in allowed:
+        elif standing == RESTRICTED and verb.name not in allowed and container not in allowed:
             details[verb.name] = f"{verb.name} is refused unless commands.allow lists it"
     if commands.unknown == "refuse":
-        details[UNKNOWN.name] = "commands that the gateway does not know are refused here (commands.unknown)"
+        details[protocol.verbs[0].name] = "commands that the gateway does not know are refused here (commands.unknown)"
     return details
 
 

@@ -57,7 +57,7 @@ class Worker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logs.error("a task failed", error=repr(error))
+            logs.error("a task failed", exception=error)
 
     async def run(self) -> None:
         """Serve until told to stop.
@@ -189,7 +189,7 @@ def run(config_path: str, config: Config) -> int:
 
     try:
         uvloop.run(serve())
-    except ListenError as error:
-        logs.error(str(error))
+    except (ListenError, OSError) as error:  # an address that is taken, a certificate that cannot be read
+        logs.error(f"cannot start: {error}")
         return 1
     return 0

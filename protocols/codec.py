@@ -7,6 +7,7 @@ words in which a fault is said.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mypy_extensions import i64, mypyc_attr
@@ -18,6 +19,11 @@ from protocols.fault import Fault
 DONE: Final = 0  # the rest of the call's replies end at ``end``
 MORE: Final = 1  # whole replies end at ``end``; what follows is unfinished up to ``reached``
 PUSH: Final = 2  # behind ``end`` stands a message that nobody asked for, up to ``push_end``
+
+# May clients use a verb? What Protocol.standing says.
+ALLOWED: Final = 0
+RESTRICTED: Final = 1
+IMPOSSIBLE: Final = 2
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -156,8 +162,15 @@ class Protocol:
 
     def __init__(self, service: str, verbs: list[Verb], base_tag: object) -> None:
         self.service: Final = service
-        self.verbs: Final = verbs  # by Verb.index
+        self.verbs: Final = verbs  # by Verb.index; the first one stands for all that the protocol does not know
         self.base_tag: Final = base_tag  # the tag of a fresh session
+
+    def attach(self, disconnect: Callable[[int], None], unblock: Callable[[int, bool], bool]) -> None:
+        """How the gateway ends a session, and the wait of a blocked one (with an error or not), by its id."""
+
+    def standing(self, verb: Verb) -> int:
+        """ALLOWED, RESTRICTED (unless the configuration allows it) or IMPOSSIBLE."""
+        return ALLOWED
 
     def is_local(self, verb: Verb) -> bool:
         """The gateway answers this verb itself: only access control governs it."""

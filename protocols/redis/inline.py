@@ -8,7 +8,8 @@ from protocols.errors import ProtocolError
 
 _ESCAPES: Final = {110: 10, 114: 13, 116: 9, 98: 8, 97: 7}  # \n \r \t \b \a
 _HEX: Final = b"0123456789abcdefABCDEF"
-_BLANK: Final = b" \t\n\r\v\f\0"
+_BLANK: Final = b" \t\n\r\v\f\0"  # between arguments
+_END: Final = b" \t\n\r\0"  # of an argument without quotes: sdssplitargs has these fewer
 _DOUBLE: Final = 34
 _SINGLE: Final = 39
 _BACKSLASH: Final = 92
@@ -28,7 +29,7 @@ def split_inline(line: bytes) -> list[bytes]:
         if i >= n:
             return args
         current = bytearray()
-        while i < n and line[i] not in _BLANK:
+        while i < n and line[i] not in _END:
             if line[i] in (_DOUBLE, _SINGLE):
                 i = _quoted(line, i, current)
                 if i < n and line[i] not in _BLANK:

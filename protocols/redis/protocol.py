@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 from protocols.call import Verb
-from protocols.codec import Login, Protocol, ServerCodec, UpstreamCodec
-from protocols.redis.commands import ANSWER, VERBS, Command
+from protocols.codec import ALLOWED, IMPOSSIBLE, RESTRICTED, Login, Protocol, ServerCodec, UpstreamCodec
+from protocols.redis.commands import ANSWER, NEVER, VERBS, Command
 from protocols.redis.login import RedisLogin, Tag
 from protocols.redis.scan import encode
 from protocols.redis.server import RedisServer
@@ -36,6 +37,17 @@ class RedisProtocol(Protocol):
         self._password: Final = password
         self._request_buffer: Final = request_buffer
         self._max_value: Final = max_value
+
+    def attach(self, disconnect: Callable[[int], None], unblock: Callable[[int, bool], bool]) -> None:
+        """See Protocol."""
+        self.shared.disconnect = disconnect
+        self.shared.unblock = unblock
+
+    def standing(self, verb: Verb) -> int:
+        """See Protocol."""
+        if not isinstance(verb, Command):
+            return ALLOWED
+        return IMPOSSIBLE if verb.handling == NEVER else RESTRICTED if verb.refused else ALLOWED
 
     def is_local(self, verb: Verb) -> bool:
         """See Protocol."""

@@ -17,9 +17,10 @@ MORE: Final = -1  # the message is not complete yet
 
 MAX_LINE: Final = 1 << 20  # a status or error line; Redis itself bounds them by its output buffers only
 MAX_INLINE: Final = 1 << 16  # as PROTO_INLINE_MAX_SIZE
-MAX_ARGS: Final = 1 << 20  # as Redis: 1024*1024 arguments
+MAX_ARGS: Final = (1 << 31) - 1  # as Redis 7; they are never held all at once
 MAX_ARGS_ANONYMOUS: Final = 10  # before AUTH, as Redis since 6.0.16
 MAX_BULK_ANONYMOUS: Final = 16384
+MAX_ITEMS: Final = (1 << 32) - 1  # elements of an array or map, as hiredis
 
 _MINUS: Final = 45
 _COLON: Final = 58
@@ -119,6 +120,8 @@ class ReplyScanner:
                     raise ProtocolError("line too long")
                 break
             kind: i64 = data[i]
+            if data[end - 1] != _CR:
+                raise ProtocolError("not a RESP reply")
             if left == 1 and self.kind == _ATTRIBUTE:
                 self.kind = kind
                 self.at = i
@@ -128,7 +131,7 @@ class ReplyScanner:
                 i = end + 1
                 continue
             length = number(data, i + 1, end - 1)
-            if shape == 0 or length == -2 or data[end - 1] != _CR:
+            if shape == 0 or length == -2 or (shape != _BODY and length > MAX_ITEMS):
                 raise ProtocolError("not a RESP reply")
             i = end + 1
             if length < 0:
@@ -154,17 +157,18 @@ class RequestScanner:
     """Finds the ends of commands from a client: arrays of bulk strings. Inline commands are left to the codec.
 
     After ``scan`` returned an end, ``name_at`` and ``name_end`` bound the command's name in the same data, and
-    ``argc`` counts the arguments with the name. Like Redis it looks at neither CR nor LF behind a bulk's body, so
+    ``argc`` counts the arguments with the name; of an unfinished command they are -1 until its name began. Like Redis it looks at neither CR nor LF behind a bulk's body, so
     that both always agree where a command ends; header lines must be exact.
     """
 
     __slots__ = (
-        "argc", "args_left", "max_args", "max_bulk", "name_at", "name_end", "reached", "skip", "started",
+        "argc", "args_left", "max_args", "max_bulk", "max_value", "name_at", "name_end", "reached", "skip", "started",
     )  # fmt: skip
 
     def __init__(self, max_bulk: int) -> None:
         self.max_args: i64 = MAX_ARGS
         self.max_bulk: i64 = max_bulk
+        self.max_value: Final[i64] = max_bulk  # what max_bulk is when nothing lowers it
         self.started: bool = False
         self.argc: i64 = 0
         self.args_left: i64 = 0
@@ -189,13 +193,16 @@ class RequestScanner:
             end = self._header(data, i, n, _STAR)
             if end < 0:
                 return MORE
-            count = number(data, i + 1, end - 1)
-            if count == -2 or count > self.max_args:
-                limited = self.max_args < MAX_ARGS and count > self.max_args
-                raise ProtocolError("unauthenticated multibulk length" if limited else "invalid multibulk length")
-            self.argc = self.args_left = count if count > 0 else 0
+            negative = data[i + 1] == _MINUS  # an empty command, as 0 is
+            count = number(data, i + 2 if negative else i + 1, end - 1)
+            if count < (1 if negative else 0) or count > MAX_ARGS:
+                raise ProtocolError("invalid multibulk length")
+            if count > self.max_args and not negative:
+                raise ProtocolError("unauthenticated multibulk length")
+            self.argc = self.args_left = 0 if negative else count
             self.started = True
-            self.name_at = self.name_end = i = end + 1
+            self.name_at = self.name_end = -1
+            i = end + 1
         elif self.skip > 0:
             if n - i < self.skip:
                 self.skip -= n - i
@@ -209,9 +216,10 @@ class RequestScanner:
             if end < 0:
                 return MORE
             length = number(data, i + 1, end - 1)
-            if length < 0 or length > self.max_bulk:
-                limited = self.max_args < MAX_ARGS and length > self.max_bulk
-                raise ProtocolError("unauthenticated bulk length" if limited else "invalid bulk length")
+            if length < 0 or length > self.max_value:
+                raise ProtocolError("invalid bulk length")
+            if length > self.max_bulk:
+                raise ProtocolError("unauthenticated bulk length")
             if self.args_left == self.argc:
                 self.name_at = end + 1
                 self.name_end = end + 1 + length
@@ -243,11 +251,13 @@ class RequestScanner:
 
 
 def _printable(byte: int) -> str:
+    if byte == _CR or byte == _LF:
+        return " "
     return chr(byte) if 32 <= byte < 127 else "?"
 
 
 def arguments(data: bytes, start: int = 0) -> list[bytes]:
-    """The arguments of one complete, already scanned command at data[start]."""
+    """The arguments of one already scanned command at data[start]; of an unfinished one those that have arrived."""
     i: i64 = start
     end = line_end(data, i, len(data))
     count = number(data, i + 1, end - 1)
@@ -255,6 +265,8 @@ def arguments(data: bytes, start: int = 0) -> list[bytes]:
     while count > 0:
         i = end + 1
         end = line_end(data, i, len(data))
+        if end < 0:
+            break
         length = number(data, i + 1, end - 1)
         found.append(data[end + 1 : end + 1 + length])
         end += length + 2

@@ -36,6 +36,7 @@ _RELAYING: Final = 1  # the rest of a large request is relayed in pieces
 _SWALLOWING: Final = 2  # the rest of a refused large request is dropped
 
 _STAR: Final = 42
+_CR: Final = 13
 
 
 @final
@@ -137,6 +138,8 @@ class RedisServer(RuledState):
         verbs: list[Command] | None = None
         count: i64 = 1
         pos = end
+        same = command.subcommands is None  # the name alone says which command it is
+        name_at = scanner.name_at
         while pos < n and count < MAX_RUN and pos - start < MAX_RUN_BYTES and data[pos] == _STAR:
             self.resume = pos
             try:
@@ -149,6 +152,10 @@ class RedisServer(RuledState):
                 break
             if scanner.argc == 0:
                 break
+            if same and verbs is None and _same(data, name_at, scanner.name_at, scanner.name_end):
+                count += 1  # the most usual case: the same command again
+                pos = end
+                continue
             other = self._command(data, scanner.name_at, scanner.name_end)
             if other.handling != PASS or plans[other.index] is not plan:
                 break
@@ -255,3 +262,13 @@ class RedisServer(RuledState):
         """Drop more of a refused large request; True when it is over."""
         self.piece()
         return self.large == _WHOLE
+
+
+def _same(data: bytes, name_at: i64, other_at: i64, other_end: i64) -> bool:
+    """Whether the name at data[other_at:other_end] is the one at data[name_at]; cheaper than looking it up."""
+    while other_at < other_end:
+        if data[name_at] != data[other_at]:
+            return False
+        name_at += 1
+        other_at += 1
+    return data[name_at] == _CR
