@@ -368,7 +368,7 @@ class LeasePool:
 
     def _down_detail(self) -> str:
         pause = render_duration(self.settings.backoff_max)
-        return f"cannot connect: {self._throttle.failure} (tried again within backoff_max {pause})"
+        return f"upstream down: {self._throttle.failure} (tried again within backoff_max {pause})"
 
     def _overdue_detail(self) -> str:
         settings, connecting = self.settings, len(self.slots.connecting)

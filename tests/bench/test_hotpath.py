@@ -38,7 +38,6 @@ def test_calls_leave_nothing_in_memory(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.xfail(strict=False, reason="lanes are written to once per call, not once per turn of the loop")
 def test_a_lane_is_written_to_once_per_turn_of_the_loop(case: str) -> None:
     assert facts(case)["upstream_writes_per_lane_and_turn"] <= 1
 

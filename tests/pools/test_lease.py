@@ -140,7 +140,7 @@ def test_a_failed_connect_refuses_at_once_those_whom_no_other_can_serve() -> Non
     book.now += 0.25
     assert book.fails(1) == []  # the other may serve both
     assert book.fails(2) == ["refuse ann: no_endpoint", "refuse bob: no_endpoint"]
-    assert book.detail == "cannot connect: connection refused (tried again within backoff_max 5s)"
+    assert book.detail == "upstream down: connection refused (tried again within backoff_max 5s)"
     assert book.acquires("cid") == ["refuse cid: no_endpoint"]  # backing off
     assert book.passes(0.5) == []  # nobody waits, nothing to open
     assert book.acquires("dan") == ["open 3"]
