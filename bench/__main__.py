@@ -1,4 +1,4 @@
-"""`python -m bench`: run a benchmark from a checkout."""
+"""`poolgate bench`, or `python -m bench` in a checkout: run a benchmark."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.process import BenchError, end_on_sigterm
 from bench.run import Wish, run, write
 from bench.workloads import WORKLOADS
 
-RESULTS = Path(__file__).with_name("results")
+RESULTS = Path("bench", "results")  # below the current folder
 
 
 def main(words: list[str] | None = None) -> None:
     """Obey the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="poolgate bench", description=__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
     _redis_options(parts.add_parser("redis", help="poolgate, Envoy and nutcracker before a Redis"))
     _profile_options(parts.add_parser("profile", help="where the time of one peer goes under one workload"))

@@ -17,7 +17,10 @@ USAGE: Final = 2  # argparse's own
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["bench"]:
+        return _bench(words[1:])  # which has a command line of its own
+    options = _parser().parse_args(words)
     code: int = options.command(options)
     return code
 
@@ -55,7 +58,19 @@ def _parser() -> argparse.ArgumentParser:
     wait.add_argument("--admin", default=DEFAULT_ADMIN, metavar="ADDRESS", help="default: %(default)s")
     wait.add_argument("--timeout", default="30s", metavar="DURATION", help="default: %(default)s")
     wait.set_defaults(command=_wait)
+
+    commands.add_parser("bench", help="measure the gateway beside its peers: poolgate bench redis --help")
     return parser
+
+
+def _bench(words: list[str]) -> int:
+    try:
+        from bench.__main__ import main as bench
+    except ModuleNotFoundError as error:
+        print(f"poolgate bench: {error.name} is missing: pip install 'poolgate[bench]'", file=sys.stderr)
+        return REFUSED
+    bench(words)
+    return FINE
 
 
 def _run(options: argparse.Namespace) -> int:

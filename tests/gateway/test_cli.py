@@ -143,3 +143,10 @@ def test_wait_at_a_unix_socket(tmp_path: Path) -> None:
 def test_wait_for_nonsense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wait", *arguments]) == 2
     assert capsys.readouterr().err.startswith("poolgate wait: ")
+
+
+def test_bench_has_a_command_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "redis", "--help"])
+    assert end.value.code == 0
+    assert "--rounds" in capsys.readouterr().out
