@@ -24,7 +24,7 @@ from gateway.upstream import CLOSED, OPEN, OPENING, Connection
 from policies.gate import Plan
 from policies.timeout import timeout_fault
 from pools.slot import Waiter
-from protocols.call import APP_ERROR, FATAL, REFUSED, RETRYABLE, Call
+from protocols.call import FATAL, REFUSED, RETRYABLE, Call
 from protocols.codec import Protocol
 from protocols.errors import ProtocolError
 from protocols.fault import BUSY, DRAINING, LOST, POOL_EXHAUSTED, TIMEOUT, Fault
@@ -107,6 +107,8 @@ class Exchange(Driver):
         session.pumping = False
         if session.reading_paused and codec.buffered() <= self.request_buffer:
             session.resume_reading()
+        if session.ending or self.draining:
+            session.let_go()
 
     def _relay(self, session: Session) -> bool:
         """Pass the next piece of an unfinished request on; False: wait for more, or for the upstream to take it."""
@@ -203,7 +205,6 @@ class Exchange(Driver):
         """A call that the codec answers by itself, in its turn."""
         answer = call.answer
         if call.done:
-            call.outcome = APP_ERROR
             self.meter.record(call, now)
         else:
             if not self._admit(session, call, now):
@@ -352,7 +353,7 @@ class Exchange(Driver):
         if session.head is None:
             if session.lease is not None and session.codec.pin is None:
                 self._return_lease(session, now)
-            if session.closing or (self.draining and session.may_go()):
+            if session.closing:
                 session.close()
                 return
             parked = session.parked
@@ -361,8 +362,8 @@ class Exchange(Driver):
                 self.submit(session, parked, now)
         if session.codec.buffered() > 0 or session.rest or session.reading_paused:
             self.pump(session, now)
-        if session.ending and session.is_idle():
-            session.close()
+        elif session.ending or self.draining:
+            session.let_go()
 
     # Room on a lane
 

@@ -147,8 +147,7 @@ class Service(Exchange):
         """No new clients; those that have nothing under way go now, the others when they are done."""
         self.draining = True
         for session in list(self.sessions.values()):
-            if session.may_go():
-                session.close()
+            session.let_go()
 
     def facts(self, now: float) -> Iterator[dict[str, Any]]:
         """For ``/sessions``: who is connected, what each holds and why."""

@@ -97,6 +97,9 @@ class Session(Borrower):
         self.held: Connection | None = None  # paused for this slow client
         self.timer: Any = None  # of the slow client
         self.backlog: i64 = 0  # bytes queued for it when last looked at
+        self.held_at: float = 0.0  # since when
+        self.slow_call: Call | None = None  # with whose reply it has held up its connection ...
+        self.slow_for: float = 0.0  # ... for so long in all, before
 
     # asyncio's protocol
 
@@ -117,10 +120,11 @@ class Session(Borrower):
     def eof_received(self) -> bool:
         """The client sends no more. It may still read, unless it would wait for what may never come."""
         head = self.head
-        if self.is_idle() or self.codec.pushes or (head is not None and head.blocking >= 0):
+        if self.codec.pushes or (head is not None and head.blocking >= 0):
             return False
         self.ending = True
-        return True
+        self.let_go()
+        return not self.closed
 
     def is_idle(self) -> bool:
         """Nothing that came whole is under way, and nothing waits to be taken up."""
@@ -250,8 +254,14 @@ class Session(Borrower):
         carrier = self.carrier
         if backlog <= self.driver.output_buffer or carrier is None:
             return
+        if self.slow_call is not self.head:
+            self.slow_call, self.slow_for = self.head, 0.0
+        elif self.slow_for >= self.driver.slow_client_timeout and carrier.others_wait(self):
+            self.abort()
+            return
         self.backlog = backlog
         self.held = carrier
+        self.held_at = monotonic()
         carrier.hold()
         self._watch()
 
@@ -259,10 +269,10 @@ class Session(Borrower):
         self.timer = asyncio.get_running_loop().call_later(self.driver.slow_client_timeout, self._on_time)
 
     def _on_time(self) -> None:
-        """A client that is held, or has to leave, must take something in time."""
+        """A client that is held, or has to leave, must take something in time; all of it, if others wait behind it."""
         self.timer = None
         backlog: int = self.transport.get_write_buffer_size()
-        if backlog >= self.backlog:
+        if backlog >= self.backlog or (self.held is not None and self.held.others_wait(self)):
             self.closing = self.closed = True
             self.transport.abort()
         else:
@@ -276,21 +286,31 @@ class Session(Borrower):
             self.timer.cancel()
             self.timer = None
         if held is not None:
+            self.slow_for += monotonic() - self.held_at
             held.unhold()
 
-    def may_go(self) -> bool:
-        """Nothing is under way: subscriptions never end, so they do not count."""
+    def let_go(self) -> None:
+        """Close, if nothing is under way: the client sends no more, or the gateway stops.
+
+        Subscriptions never end, so they do not count. A transaction does, while the client can still end it.
+        """
         codec = self.codec
-        return self.head is None and self.parked is None and (codec.pin is None or codec.pushes)
+        if self.pumping or self.closed:
+            return
+        if self.is_idle() and (self.ending or codec.pin is None or codec.pushes):
+            self.close()
+        elif self.ending and codec.unfinished() and self.waiter is None and self.parked_for is None:
+            self.close()  # the rest of its request will never come
 
     def close(self) -> None:
         """End in order: what was written still goes out, if the client takes it."""
         self.closing = True
         if not self.closed:
             self.closed = True
+            self.release_hold()
             self.transport.close()
             self.backlog = self.transport.get_write_buffer_size()
-            if self.backlog > 0 and self.timer is None:
+            if self.backlog > 0:
                 self._watch()
 
     def abort(self) -> None:

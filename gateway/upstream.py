@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 from gateway.roles import Borrower, Keeper
-from protocols.call import Call
+from protocols.call import Call, Receiver
 from protocols.codec import DONE, PUSH, Login, UpstreamCodec
 from protocols.errors import PeerError
 from protocols.fault import LOST, TIMEOUT, Fault
@@ -326,6 +326,15 @@ class Connection:
 
     # Flow control and the end
 
+    def others_wait(self, receiver: Receiver) -> bool:
+        """Calls of somebody else stand in line."""
+        call = self.head
+        while call is not None:
+            if call.receiver is not None and call.receiver is not receiver:
+                return True
+            call = call.behind
+        return False
+
     def hold(self) -> None:
         """A client is slow: read no more for now."""
         self.holds += 1
@@ -370,6 +379,7 @@ class Connection:
             self.attempt.cancel()
         self.keeper.ended(self, detail, now)  # first, so that what is tried again sees that this one is gone
         fault = Fault(LOST, self.service, f"connection to the upstream lost: {detail}", "", self.endpoint)
+        self.in_flight = 0
         call, self.head, self.last = self.head, None, None
         while call is not None:
             behind, call.behind = call.behind, None

@@ -117,7 +117,11 @@ class Call:
         self.behind: Call | None = None
 
     def blame(self, outcome: i64, replies: i64) -> None:
-        """The next ``replies`` replies are, or stand for, an outcome other than OK."""
+        """The next ``replies`` replies are, or stand for, an outcome other than OK.
+
+        One command may have several replies (SUBSCRIBE): it is counted once.
+        """
+        replies = min(replies, self.count - self.errors - self.failures)
         if outcome == APP_ERROR:
             self.errors += replies
         else:

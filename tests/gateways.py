@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Self
 
 import hiredis
@@ -34,7 +35,11 @@ class Wire:
     def __init__(self, address: tuple[str, int] | str, timeout: float = PATIENCE) -> None:
         self.socket: Final = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
-        self.socket.connect(address)
+        try:
+            self.socket.connect(address)
+        except OSError:
+            self.socket.close()
+            raise
         self._reader: Final = hiredis.Reader(encoding="utf-8", errors="surrogateescape", notEnoughData=Ellipsis)
 
     def send(self, *args: Any) -> Self:
@@ -131,6 +136,12 @@ class Gateway(PoolgateProcess):
     def wire(self, *, timeout: float = PATIENCE) -> Wire:
         """A client without a library."""
         return Wire((LOOPBACK, self.port), timeout)
+
+    @contextmanager
+    def wires(self, count: int) -> Iterator[list[Wire]]:
+        """Several of them, closed at the end."""
+        with ExitStack() as closing:
+            yield [closing.enter_context(self.wire()) for _ in range(count)]
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client, which neither retries nor pools more than it is told to."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from protocols.redis.login import Tag
+from protocols.redis.scan import number
 from protocols.redis.state import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, ClientState
 from protocols.redis.values import OK, array, bulk, error, mapping, null
 
@@ -30,6 +31,11 @@ def select(client: ClientState, args: list[bytes], now: float) -> bytes:
     return OK
 
 
+def _integer(text: bytes) -> int:
+    """A number as Redis reads it; -2: it is none, or a negative one."""
+    return number(text, 0, len(text))
+
+
 def auth(client: ClientState, args: list[bytes], now: float) -> bytes:
     """AUTH [user] password, against the users of the configuration."""
     if len(args) > 3:
@@ -47,9 +53,9 @@ def hello(client: ClientState, args: list[bytes], now: float) -> bytes:
     """HELLO [version [AUTH user password] [SETNAME name]]: the identity of the upstream, the id of the session."""
     version = client.resp
     if len(args) > 1:
-        if not args[1].isdigit():
+        version = _integer(args[1])
+        if version == -2:
             return error("ERR Protocol version is not an integer or out of range")
-        version = int(args[1])
         if version not in (2, 3):
             return error("NOPROTO unsupported protocol version")
     user, name, i = client.user, client.name, 2
@@ -117,7 +123,8 @@ def quit_(client: ClientState, args: list[bytes], now: float) -> bytes:
 
 
 def unwatch(client: ClientState, args: list[bytes], now: float) -> bytes:
-    """UNWATCH where nothing is watched."""
+    """UNWATCH where nothing is watched any more."""
+    client.watch_lost = False
     return OK
 
 
@@ -186,6 +193,13 @@ def describe(client: ClientState, now: float) -> bytes:
     return text.encode()
 
 
+_TYPES: Final = (b"normal", b"master", b"replica", b"slave", b"pubsub")
+
+
+def _unknown_type(name: bytes) -> bytes:
+    return error(f"ERR Unknown client type '{name.decode('utf-8', 'replace')}'")
+
+
 def _type_of(client: ClientState) -> bytes:
     return b"pubsub" if client.channels is not None else b"normal"
 
@@ -196,13 +210,13 @@ def client_list(client: ClientState, args: list[bytes], now: float) -> bytes:
     if len(args) > 2:
         option = args[2].upper()
         if option == b"TYPE" and len(args) == 4:
-            if args[3].lower() not in (b"normal", b"master", b"replica", b"slave", b"pubsub"):
-                return error(f"ERR Unknown client type '{args[3].decode('utf-8', 'replace')}'")
+            if args[3].lower() not in _TYPES:
+                return _unknown_type(args[3])
             chosen = [c for c in chosen if _type_of(c) == args[3].lower()]
         elif option == b"ID" and len(args) > 3:
-            if not all(a.isdigit() for a in args[3:]):
+            wanted = {_integer(a) for a in args[3:]}
+            if min(wanted) < 0:
                 return error("ERR Invalid client ID")
-            wanted = {int(a) for a in args[3:]}
             chosen = [c for c in chosen if c.id in wanted]
         else:
             return SYNTAX
@@ -258,11 +272,13 @@ def client_kill(client: ClientState, args: list[bytes], now: float) -> bytes:
         if what == b"SKIPME" and value.lower() in (b"yes", b"no"):
             skip_me = value.lower() == b"yes"
             continue
-        if what == b"ID" and not value.isdigit():
+        if what == b"ID" and _integer(value) < 1:
             return error("ERR client-id should be greater than 0")
         matches = _FILTERS.get(what)
         if matches is None:
             return SYNTAX
+        if what == b"TYPE" and value.lower() not in _TYPES:
+            return _unknown_type(value)
         if what == b"USER" and value.decode("utf-8", "replace") not in _users(client):
             return error(f"ERR No such user '{value.decode('utf-8', 'replace')}'")
         victims = [c for c in victims if matches(c, value)]
@@ -279,7 +295,7 @@ def _users(client: ClientState) -> list[str]:
 
 
 _FILTERS: Final[dict[bytes, Callable[[ClientState, bytes], bool]]] = {
-    b"ID": lambda c, value: c.id == int(value),
+    b"ID": lambda c, value: c.id == _integer(value),
     b"ADDR": lambda c, value: c.peer.encode() == value,
     b"LADDR": lambda c, value: c.local.encode() == value,
     b"USER": lambda c, value: (c.user or "default").encode() == value,
@@ -292,9 +308,10 @@ def client_unblock(client: ClientState, args: list[bytes], now: float) -> bytes:
     reason = args[3].upper() if len(args) > 3 else b"TIMEOUT"
     if reason not in (b"TIMEOUT", b"ERROR"):
         return error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    if not args[2].isdigit():
+    session = _integer(args[2])
+    if session < 0:
         return NOT_INTEGER
-    return b":%d\r\n" % client.shared.unblock(int(args[2]), reason == b"ERROR")
+    return b":%d\r\n" % client.shared.unblock(session, reason == b"ERROR")
 
 
 def acl_whoami(client: ClientState, args: list[bytes], now: float) -> bytes:

@@ -8,8 +8,8 @@ from protocols.errors import ProtocolError
 
 _ESCAPES: Final = {110: 10, 114: 13, 116: 9, 98: 8, 97: 7}  # \n \r \t \b \a
 _HEX: Final = b"0123456789abcdefABCDEF"
-_BLANK: Final = b" \t\n\r\v\f\0"  # between arguments
-_END: Final = b" \t\n\r\0"  # of an argument without quotes: sdssplitargs has these fewer
+_BLANK: Final = b" \t\n\r\v\f"  # between arguments
+_END: Final = b" \t\n\r"  # of an argument without quotes: sdssplitargs has these fewer
 _DOUBLE: Final = 34
 _SINGLE: Final = 39
 _BACKSLASH: Final = 92

@@ -64,10 +64,13 @@ class RedisLogin(Login):
         """One reply at a time."""
         resume = self.scanner.reached if self.buffer else 0
         self.buffer += data
-        if self.scanner.scan(self.buffer, resume) == MORE:
+        end = self.scanner.scan(self.buffer, resume)
+        if end == MORE:
             if len(self.buffer) > MAX_REPLY:
                 raise LoginError("the upstream's greeting is too long")
             return b""
+        if end < len(self.buffer):
+            raise LoginError("the upstream said more than it was asked for")  # its replies would shift
         value = decode(self.buffer)
         self.buffer = b""
         if self.state == _HELLO:

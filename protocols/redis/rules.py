@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from protocols.call import Call
+from protocols.call import APP_ERROR, Call
 from protocols.fault import Fault
 from protocols.redis.answers import ANSWERS
 from protocols.redis.commands import (
@@ -23,9 +23,10 @@ from protocols.redis.commands import (
     block_seconds,
 )
 from protocols.redis.login import Tag
-from protocols.redis.scan import arguments, encode
-from protocols.redis.state import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, ClientState
-from protocols.redis.values import OK, decode_all, error, null
+from protocols.redis.scan import MORE, ReplyScanner, arguments, encode, number
+from protocols.redis.state import REPLY_ON, REPLY_SKIP_NEXT, ClientState
+from protocols.redis.upstream import CONFIRMATIONS, first_word
+from protocols.redis.values import OK, decode_all, error, null_array
 
 NOAUTH: Final = error("NOAUTH Authentication required.")
 EXECABORT: Final = error("EXECABORT Transaction discarded because of previous errors.")
@@ -38,9 +39,8 @@ _WHILE_SUBSCRIBED: Final = frozenset(
 )
 _WHILE_MONITORING: Final = frozenset(("QUIT", "RESET"))
 _NOT_IN_MULTI: Final = (ANSWER, SUBSCRIPTION, TRACKING, STREAM)
-_BLOCKS_WITH_BULK: Final = ("BLMOVE", "BRPOPLPUSH")  # their reply, when time is up, is a null bulk string
 _WAITS: Final = ("WAIT", "WAITAOF")
-_LONGEST_CONFIRMATION: Final = 1 << 16
+_PIECES_FROM: Final = 1 << 10  # a push shorter than this always comes whole
 
 
 class RuledState(ClientState):
@@ -53,11 +53,12 @@ class RuledState(ClientState):
         if mode == REPLY_SKIP_NEXT:
             self.reply_mode = REPLY_ON
             self.settle(now)
-        call.mute = mode == REPLY_SKIP_NEXT or (mode == REPLY_OFF and command.name != "CLIENT REPLY")
+        call.mute = mode != REPLY_ON and not _ends_silence(command, request)
         refusal = self._refusal(command)
         if refusal:
             return self._answered(call, refusal)
-        if command.handling != PASS and not _fits(argc, command.arity):
+        aborts = self.in_multi and command.name == "EXEC"  # malformed, it ends the transaction: the upstream says so
+        if command.handling != PASS and not aborts and not _fits(argc, command.arity):
             name = command.name.lower().replace(" ", "|")
             return self._answered(call, error(f"ERR wrong number of arguments for '{name}' command"))
         if self.in_multi:
@@ -72,8 +73,7 @@ class RuledState(ClientState):
         elif handling == SUBSCRIPTION:
             self._subscription(call, command, argc)
         elif handling == TRACKING:
-            self._alone(call, command.name)
-            call.observed = True
+            self._tracking(call, command, whole)
         elif handling == STREAM:
             self.monitoring = True
             call.observed = True
@@ -100,6 +100,7 @@ class RuledState(ClientState):
         """The codec has answered already; nothing is left to govern."""
         call.done = True
         call.answer = answer
+        _count_error(call, answer)
         if self.in_multi:
             self.multi_broken = True
         self.settle(self.used)
@@ -121,6 +122,15 @@ class RuledState(ClientState):
             call.waiting = 2
             call.observed = True
 
+    def _tracking(self, call: Call, command: Command, whole: bool) -> None:
+        """REDIRECT would send invalidations to whichever client's connection has that id upstream."""
+        if not whole or any(arg.upper() == b"REDIRECT" for arg in arguments(call.request)[3:]):
+            detail = "CLIENT TRACKING with REDIRECT is not possible: the ids of clients are the gateway's"
+            self._answered(call, error(f"ERR poolgate: {self.shared.service}: {detail}"))
+            return
+        self._alone(call, command.name)
+        call.observed = True
+
     def _local(self, call: Call, command: Command) -> None:
         call.local = command.name in ANSWERS
         call.closes = command.name == "QUIT"
@@ -137,7 +147,7 @@ class RuledState(ClientState):
     def _select(self, call: Call) -> None:
         """A database that the upstream is known to have is a note in the session; another one is asked for."""
         text = arguments(call.request)[1]
-        if self.pin is None and text.isdigit() and int(text) in self.shared.valid_dbs:
+        if self.pin is None and number(text, 0, len(text)) in self.shared.valid_dbs:
             return
         call.local = False
         call.observed = True
@@ -148,6 +158,7 @@ class RuledState(ClientState):
         if name == "MULTI":
             self.in_multi = True
             self.multi_calls = 0
+            self.opener = call
         elif name == "WATCH":
             self.watching = True
             call.observed = True
@@ -160,6 +171,9 @@ class RuledState(ClientState):
     def _queued(self, call: Call, command: Command) -> Call:
         """Between MULTI and EXEC. What the upstream cannot be trusted with there breaks the transaction."""
         name, handling = command.name, command.handling
+        if name in ("RESET", "QUIT"):
+            self._local(call, command)
+            return call
         if name in ("EXEC", "DISCARD"):
             call.observed = call.barrier = True
             if self.stuck == LOST:
@@ -170,11 +184,8 @@ class RuledState(ClientState):
             return call
         if self.stuck == LOST:
             return self._answered(
-                call, error(f"ERR poolgate: {self.shared.service}: the transaction's connection was lost")
+                call, error(f"ERR poolgate: {self.shared.service}: the transaction was lost before")
             )
-        if name in ("RESET", "QUIT"):
-            self._local(call, command)
-            return call
         if handling in (ANSWER, SUBSCRIPTION, TRACKING, STREAM) and name != "SELECT":
             return self._answered(
                 call, error(f"ERR poolgate: {self.shared.service}: {name} is not possible inside MULTI")
@@ -186,11 +197,16 @@ class RuledState(ClientState):
 
     def _end_multi(self) -> None:
         self.in_multi = self.multi_broken = self.watching = self.watch_confirmed = self.watch_lost = False
+        self.opener = None
         if self.stuck == LOST:
             self.stuck = None
 
     def _subscription(self, call: Call, command: Command, argc: i64) -> None:
-        """Each channel is confirmed by a message of its own; without channels, UNSUBSCRIBE ends all of a kind."""
+        """Each channel is confirmed by a message of its own; without channels, UNSUBSCRIBE ends all of a kind.
+
+        A barrier, since what is subscribed decides what the next command may be and how often it is confirmed.
+        """
+        call.barrier = True
         kind = command.name.lower().replace("un", "", 1)
         call.waiting = argc - 1 if argc > 1 else max(1, self.subscribed_to(kind))
         call.observed = True
@@ -203,6 +219,7 @@ class RuledState(ClientState):
     def answer(self, call: Call, now: float) -> bytes:
         """A local command takes effect."""
         reply = ANSWERS[call.verb.name](self, arguments(call.request), now)
+        _count_error(call, reply)
         self.settle(now)
         return reply
 
@@ -211,20 +228,26 @@ class RuledState(ClientState):
         name = call.verb.name
         verb = call.verb
         if isinstance(verb, Command) and verb.handling == SUBSCRIPTION:
-            self._confirmations(data)
+            if call.partial:
+                self.stuck = "SUBSCRIBE to a very long name"  # that it is over can never be known
+            else:
+                self._confirmations(data)
             if call.waiting == 0:
                 self.subscription_calls -= 1
                 self._unsubscribed()
         elif name in _WAITS:
-            # The last line is WAIT's own reply; the one before answers the PING.
-            return data[data.rfind(b"\n", 0, len(data) - 1) + 1 :] if call.waiting == 0 else b""
+            if call.waiting > 0:
+                return b""  # the reply to the PING; it may also come together with the other one
+            end = ReplyScanner().scan(data, 0)
+            return data[end:] if end < len(data) else data
         elif call.waiting > 0:
             return data
         elif name in ("EXEC", "DISCARD"):
             if name == "EXEC" and self.multi_broken:
                 data = EXECABORT
+                call.blame(APP_ERROR, 1)
             elif name == "EXEC" and self.watch_lost:
-                data = b"*-1\r\n" if self.resp == 2 else null(3)
+                data = null_array(self.resp)
             self._end_multi()
         elif name == "UNWATCH":
             self.watching = self.watch_confirmed = False
@@ -243,7 +266,15 @@ class RuledState(ClientState):
 
     def observe_push(self, data: bytes, now: float) -> None:
         """Confirmations that came without a call: the upstream ended a subscription by itself."""
-        if self.channels is not None and not self.monitoring and len(data) < _LONGEST_CONFIRMATION:
+        if self.monitoring:
+            return
+        part: ReplyScanner | None = self.push_part
+        if part is not None:  # a piece of a long message: whatever is in it, it is no confirmation
+            if part.scan(data, 0) != MORE:
+                self.push_part = None
+        elif len(data) >= _PIECES_FROM and (part := ReplyScanner()).scan(data, 0) == MORE:
+            self.push_part = part
+        elif self.channels is not None and first_word(data, 0) in CONFIRMATIONS:
             self._confirmations(data)
             self._unsubscribed()
             self.settle(now)
@@ -261,7 +292,7 @@ class RuledState(ClientState):
 
     def _watched(self, call: Call) -> None:
         if call.errors == 0 and call.failures == 0:
-            self.watch_confirmed = True
+            self.watching = self.watch_confirmed = True
         elif not self.watch_confirmed:
             self.watching = False
 
@@ -269,7 +300,10 @@ class RuledState(ClientState):
         """The fault as an error reply; inside MULTI it also breaks the transaction, as Redis' own errors do."""
         name = call.verb.name
         verb = call.verb
-        if name == "MULTI":
+        if call is self.opener and self.buffered() > 0:
+            self.stuck = LOST  # what the client sent behind its MULTI must not be executed outside of a transaction
+            self.multi_broken = True
+        elif call is self.opener:
             self._end_multi()
         elif self.in_multi and name in ("EXEC", "DISCARD"):
             self._end_multi()
@@ -317,9 +351,9 @@ class RuledState(ClientState):
         """What CLIENT UNBLOCK makes the blocked client read."""
         if error_:
             return error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-        if call.verb.name in _BLOCKS_WITH_BULK:
-            return null(self.resp)
-        return null(3) if self.resp == 3 else b"*-1\r\n"
+        if call.verb.name in _WAITS:
+            return b":0\r\n" if call.verb.name == "WAIT" else b"*2\r\n:0\r\n:0\r\n"
+        return null_array(self.resp)
 
     def cleanup(self) -> list[bytes] | None:
         """What DISCARD and UNWATCH undo can be undone."""
@@ -330,6 +364,18 @@ class RuledState(ClientState):
         if self.in_multi:
             return [encode([b"DISCARD"])]
         return [encode([b"UNWATCH"])] if self.watching else []
+
+
+def _ends_silence(command: Command, request: bytes) -> bool:
+    """Whether it is CLIENT REPLY ON or RESET, which are answered whatever the mode was."""
+    if command.name == "CLIENT REPLY":
+        return [arg.upper() for arg in arguments(request)[2:3]] == [b"ON"]
+    return command.name == "RESET"
+
+
+def _count_error(call: Call, answer: bytes) -> None:
+    if answer.startswith(b"-"):
+        call.blame(APP_ERROR, 1)
 
 
 def _fits(argc: i64, arity: i64) -> bool:

@@ -157,8 +157,9 @@ class RequestScanner:
     """Finds the ends of commands from a client: arrays of bulk strings. Inline commands are left to the codec.
 
     After ``scan`` returned an end, ``name_at`` and ``name_end`` bound the command's name in the same data, and
-    ``argc`` counts the arguments with the name; of an unfinished command they are -1 until its name began. Like Redis it looks at neither CR nor LF behind a bulk's body, so
-    that both always agree where a command ends; header lines must be exact.
+    ``argc`` counts the arguments with the name. Of an unfinished command both are -1 until its name begins.
+    Like Redis it looks at neither CR nor LF behind a bulk's body, so that both always agree where a command ends;
+    header lines must be exact.
     """
 
     __slots__ = (
@@ -195,7 +196,7 @@ class RequestScanner:
                 return MORE
             negative = data[i + 1] == _MINUS  # an empty command, as 0 is
             count = number(data, i + 2 if negative else i + 1, end - 1)
-            if count < (1 if negative else 0) or count > MAX_ARGS:
+            if count < (1 if negative else 0) or (count > MAX_ARGS and not negative):
                 raise ProtocolError("invalid multibulk length")
             if count > self.max_args and not negative:
                 raise ProtocolError("unauthenticated multibulk length")

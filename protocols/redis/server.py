@@ -36,7 +36,7 @@ _RELAYING: Final = 1  # the rest of a large request is relayed in pieces
 _SWALLOWING: Final = 2  # the rest of a refused large request is dropped
 
 _STAR: Final = 42
-_CR: Final = 13
+_ATTACKS: Final = (b"post", b"host:")  # of a browser that was talked into it: Redis closes the connection
 
 
 @final
@@ -109,12 +109,20 @@ class RedisServer(RuledState):
             if self.scanner.argc == 0:
                 self.start = self.resume = end
                 continue
-            command = self._command(data, self.scanner.name_at, self.scanner.name_end)
-            self.last = command
+            command = self._first(data, self.scanner.name_at, self.scanner.name_end)
             if self.plain and command.handling == PASS:
                 return self._run(command, end, now)
             self.start = self.resume = end
             return self.special(command, self.scanner.argc, data[start:end], now, True)
+
+    def _first(self, data: bytes, at: i64, end: i64) -> Command:
+        """The command that a call begins with."""
+        command = self._command(data, at, end)
+        if command is UNKNOWN and data[at:end].lower() in _ATTACKS:
+            # Forwarded, it would close a lane under all its clients.
+            raise ProtocolError(f"{data[at:end].decode()} is of HTTP")
+        self.last = command
+        return command
 
     def _command(self, data: bytes, at: i64, end: i64) -> Command:
         """The fact sheet of the command whose name stands at data[at:end]."""
@@ -138,8 +146,9 @@ class RedisServer(RuledState):
         verbs: list[Command] | None = None
         count: i64 = 1
         pos = end
-        same = command.subcommands is None  # the name alone says which command it is
-        name_at = scanner.name_at
+        name_at, length = scanner.name_at, scanner.name_end - scanner.name_at
+        # The name alone says which command it is: neither a container nor one of its subcommands.
+        same = command is UNKNOWN or (command.subcommands is None and len(command.name) == length)
         while pos < n and count < MAX_RUN and pos - start < MAX_RUN_BYTES and data[pos] == _STAR:
             self.resume = pos
             try:
@@ -152,12 +161,13 @@ class RedisServer(RuledState):
                 break
             if scanner.argc == 0:
                 break
-            if same and verbs is None and _same(data, name_at, scanner.name_at, scanner.name_end):
-                count += 1  # the most usual case: the same command again
-                pos = end
-                continue
+            if same and verbs is None and scanner.name_end - scanner.name_at == length:
+                if _same(data, name_at, scanner.name_at, length):
+                    count += 1  # the most usual case: the same command again
+                    pos = end
+                    continue
             other = self._command(data, scanner.name_at, scanner.name_end)
-            if other.handling != PASS or plans[other.index] is not plan:
+            if other.handling != PASS or other is UNKNOWN or plans[other.index] is not plan:
                 break
             if verbs is not None:
                 verbs.append(other)
@@ -197,15 +207,18 @@ class RedisServer(RuledState):
             if len(data) - start > MAX_INLINE:
                 raise ProtocolError("too big inline request")
             return None
-        args = split_inline(data[start:end].rstrip(b"\r"))
+        line = data[start:end].rstrip(b"\r")
+        if b"\0" in line:
+            raise ProtocolError("zero byte in inline request")  # Redis would wait for an end that it never sees
+        args = split_inline(line)
         self.start = self.resume = end + 1
         if not args:
             return None
         self.scanner.argc = len(args)
         request = encode(args)
         name_at = request.index(b"\n", request.index(b"\n") + 1) + 1
-        self.last = self._command(request, name_at, name_at + len(args[0]))
-        return self.special(self.last, len(args), request, now, True)
+        command = self._first(request, name_at, name_at + len(args[0]))
+        return self.special(command, len(args), request, now, True)
 
     def answer(self, call: Call, now: float) -> bytes:
         """A local command takes effect; AUTH and RESET move the bounds of what the client may send."""
@@ -217,19 +230,22 @@ class RedisServer(RuledState):
 
     def _is_large(self) -> bool:
         scanner = self.scanner
-        known = scanner.started and self.start < scanner.name_end <= len(self.data)
+        known = scanner.started and self.start < scanner.name_end
         return known and len(self.data) - self.start + scanner.skip > self.request_buffer
 
     def _large(self, now: float) -> Call | None:
         """A request larger than the buffer: relay it in pieces over a connection of its own."""
         start, end = self.start, self.resume
-        command = self._command(self.data, self.scanner.name_at, self.scanner.name_end)
-        self.last = command
+        command = UNKNOWN  # and so is the end of a name that is itself so large
+        if self.scanner.name_end <= len(self.data):
+            command = self._first(self.data, self.scanner.name_at, self.scanner.name_end)
         call = self.special(command, self.scanner.argc, self.data[start:end], now, False)
         self.start = end
         if call.done or call.local:
             self.large = _SWALLOWING
-            call.done, call.local = True, False
+            call.done, call.local, call.barrier = True, False, False
+            self.errand = None
+            self.settle(now)
             call.answer = call.answer or error(f"ERR poolgate: {command.name} larger than request_buffer")
             return call
         self.large = _RELAYING
@@ -258,17 +274,22 @@ class RedisServer(RuledState):
         if self.large == _RELAYING:
             self.large = _SWALLOWING
 
+    def lease_lost(self) -> bool:
+        """The rest of a large request has nowhere to go any more."""
+        self.discard()
+        return super().lease_lost()
+
     def _swallow(self) -> bool:
         """Drop more of a refused large request; True when it is over."""
         self.piece()
         return self.large == _WHOLE
 
 
-def _same(data: bytes, name_at: i64, other_at: i64, other_end: i64) -> bool:
-    """Whether the name at data[other_at:other_end] is the one at data[name_at]; cheaper than looking it up."""
-    while other_at < other_end:
-        if data[name_at] != data[other_at]:
+def _same(data: bytes, name_at: i64, other_at: i64, length: i64) -> bool:
+    """Whether two names of one length are the same; cheaper than looking it up."""
+    k: i64 = 0
+    while k < length:
+        if data[name_at + k] != data[other_at + k]:
             return False
-        name_at += 1
-        other_at += 1
-    return data[name_at] == _CR
+        k += 1
+    return True

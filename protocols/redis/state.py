@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from mypy_extensions import i64
 
-from protocols.call import Verb
+from protocols.call import Call, Verb
 from protocols.codec import ServerCodec
 from protocols.redis.login import Tag
+from protocols.redis.scan import ReplyScanner
 
 REPLY_ON: Final = 0
 REPLY_OFF: Final = 1
@@ -38,9 +39,11 @@ class Shared:
             self.facts = facts
 
     def authenticate(self, user: bytes, password: bytes) -> str | None:
-        """The user's name when the password is right."""
+        """The user's name when the password is right; "" for whoever comes where none is asked for."""
         name = user.decode("utf-8", "replace")
-        expected = None if self.users is None else self.users.get(name)
+        if self.users is None:
+            return "" if name == "default" else None  # as Redis' own default user, whom any password fits
+        expected = self.users.get(name)
         right = hmac.compare_digest(password, (expected or "").encode())
         return name if right and expected is not None else None
 
@@ -84,6 +87,8 @@ class ClientState(ServerCodec):
         self.tracking: bool = False
         self.channels: dict[str, set[bytes]] | None = None  # by kind of subscription; None: not subscribed
         self.subscription_calls: i64 = 0  # not yet confirmed
+        self.push_part: ReplyScanner | None = None  # a push that is relayed in pieces is here so far
+        self.opener: Call | None = None  # the MULTI that began the transaction
 
         self.tag = Tag(shared.db, 2)
         self.plain: bool = shared.users is None  # nothing special: ordinary commands go straight on
@@ -160,6 +165,8 @@ class ClientState(ServerCodec):
         self.stuck = self.errand = None
         self.channels = None
         self.subscription_calls = 0
+        self.push_part = None
+        self.opener = None
         self.reply_mode = REPLY_ON
         self.name = b""
         self.user = ""

@@ -64,7 +64,7 @@ class RedisUpstream(UpstreamCodec):
 
     def hand_over(self, data: bytes, start: i64, call: Call | None) -> bool:
         """Decide now, while the head of the message is at hand."""
-        push = call is None or self._is_push(data, call)
+        push = call is None or self._is_push(data, start + self.scanner.at, call)
         self.relaying = 1 if push else 0
         return push
 
@@ -81,7 +81,7 @@ class RedisUpstream(UpstreamCodec):
                 return MORE
             kind = scanner.kind
             if call is None or self.relaying != UNFINISHED or kind == _PUSH or self.owner is not None:
-                push = self.relaying == 1 if self.relaying != UNFINISHED else self._is_push(data, call)
+                push = self.relaying == 1 if self.relaying != UNFINISHED else self._is_push(data, scanner.at, call)
                 self.relaying = UNFINISHED
                 if push or call is None:
                     self.push_end = pos
@@ -93,18 +93,22 @@ class RedisUpstream(UpstreamCodec):
             if call.waiting == 0:
                 return DONE
 
-    def _is_push(self, data: bytes, call: Call | None) -> bool:
+    def _is_push(self, data: bytes, at: i64, call: Call | None) -> bool:
         """Out of order: messages of subscriptions, and confirmations that no waiting call asked for."""
         kind = self.scanner.kind
         if call is None:
             return True
-        owner = self.owner
-        if kind != _PUSH and (kind != _ARRAY or owner is None or not owner.pushes):
-            return False
-        word = first_word(data, self.scanner.at)
+        verb = call.verb
+        asked = isinstance(verb, Command) and verb.handling == SUBSCRIPTION
+        if kind != _PUSH:
+            # In RESP2 messages look like any array. Between them only these commands are possible: every other array
+            # is a reply, whatever its first element says.
+            owner = self.owner
+            if kind != _ARRAY or owner is None or not owner.pushes or not (asked or verb.name == "PING"):
+                return False
+        word = first_word(data, at)
         if word in CONFIRMATIONS:
-            verb = call.verb
-            return not (isinstance(verb, Command) and verb.handling == SUBSCRIPTION)
+            return not asked
         return kind == _PUSH or word in MESSAGES
 
     def _judge(self, data: bytes, call: Call) -> None:

@@ -12,17 +12,21 @@ from protocols.redis.scan import line_end, number
 OK: Final = b"+OK\r\n"
 
 _MAX_DEPTH: Final = 16
+_CR: Final = 13
+_LENGTHS: Final = (b"$", b"=", b"!", b"*", b"~", b">", b"%", b"|")
 
 
 def decode(data: bytes) -> object:
-    """One whole RESP2 or RESP3 value: bytes, int, None, list, or the text of a simple string, error, number.
+    """One whole RESP2 or RESP3 value: bytes, int, bool, None or list; a simple string, double or big number as bytes.
 
-    Maps are flat lists of keys and values, as RESP2 would send them; errors are ``ErrorReply``.
+    Maps are flat lists of keys and values, as in RESP2; errors are ``ErrorReply``. Attributes are left out.
 
     Raises:
         ProtocolError: it is not one whole value.
     """
-    value, _ = _value(data, 0, 0)
+    value, end = _value(data, 0, 0)
+    if end != len(data):
+        raise ProtocolError("more than one reply")
     return value
 
 
@@ -49,36 +53,42 @@ class ErrorReply:
 
 def _value(data: bytes, i: i64, depth: i64) -> tuple[object, i64]:
     end = line_end(data, i, len(data))
-    if end < 0 or depth > _MAX_DEPTH:
+    if end < i + 2 or data[end - 1] != _CR or depth > _MAX_DEPTH:
         raise ProtocolError("not a RESP reply")
     kind = data[i : i + 1]
     line = data[i + 1 : end - 1]
-    if kind in (b"+", b","):
+    if kind in (b"+", b",", b"("):
         return line, end + 1
     if kind == b"-":
         return ErrorReply(line.decode("utf-8", "replace")), end + 1
     if kind == b":":
+        digits = line[1:] if line[:1] in (b"-", b"+") else line
+        if not digits.isdigit() or len(digits) > 20:
+            raise ProtocolError("not a RESP reply")
         return int(line), end + 1
     if kind == b"_":
         return None, end + 1
     if kind == b"#":
         return line == b"t", end + 1
     length = number(data, i + 1, end - 1)
-    if length == -2:
+    if length == -2 or kind not in _LENGTHS:
         raise ProtocolError("not a RESP reply")
     if length == -1:
         return None, end + 1
-    if kind in (b"$", b"="):
+    if kind in (b"$", b"=", b"!"):
         if end + 1 + length + 2 > len(data):
             raise ProtocolError("not a whole reply")
-        return data[end + 1 : end + 1 + length], end + 1 + length + 2
+        body = data[end + 1 : end + 1 + length]
+        return ErrorReply(body.decode("utf-8", "replace")) if kind == b"!" else body, end + 1 + length + 2
     items: list[object] = []
-    left: i64 = length * 2 if kind == b"%" else length
+    left: i64 = length * 2 if kind in (b"%", b"|") else length
     i = end + 1
     while left > 0:
         item, i = _value(data, i, depth + 1)
         items.append(item)
         left -= 1
+    if kind == b"|":
+        return _value(data, i, depth + 1)
     return items, i
 
 
@@ -95,6 +105,11 @@ def bulk(value: bytes) -> bytes:
 def null(resp: int) -> bytes:
     """The null of a protocol version."""
     return b"_\r\n" if resp == 3 else b"$-1\r\n"
+
+
+def null_array(resp: int) -> bytes:
+    """The null of a protocol version where an array was to be."""
+    return b"_\r\n" if resp == 3 else b"*-1\r\n"
 
 
 def array(items: list[bytes]) -> bytes:

@@ -14,4 +14,4 @@ _numbers = itertools.count()
 def key(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Names of keys and channels that belong to this test alone: ``key("a")``."""
     number = next(_numbers)
-    return lambda name: f"{request.node.name}:{number}:{name}"
+    return lambda name: f"{request.node.originalname}:{number}:{name}"

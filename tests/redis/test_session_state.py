@@ -1,0 +1,396 @@
+"""What a client sets on its connection is its own: database, user, protocol version, name, reply mode."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hiredis
+import pytest
+import redis
+
+from gateways import Gateway, Wire, upstream_connections
+from servers import LOOPBACK, RedisServer, free_port, wait_until
+
+Keys = Callable[[str], str]
+NO_SUCH_DB = 999
+
+
+@pytest.fixture(scope="module")
+def gateway(redis_server: RedisServer) -> Iterator[Gateway]:
+    with Gateway(redis_server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def guarded(redis_server: RedisServer) -> Iterator[Gateway]:
+    """It knows two users, and the default user by its password."""
+    clients = [
+        {"user": "app", "password": "apple"},
+        {"user": "report", "password": "pear", "allow": ["read"]},
+        {"password": "plum"},
+    ]
+    with Gateway(redis_server, clients=clients) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def wire(gateway: Gateway) -> Iterator[Wire]:
+    with gateway.wire() as wire:
+        yield wire
+
+
+def fails(reply: object, start: str) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(start)
+
+
+# SELECT
+
+
+def test_each_client_has_its_own_database(gateway: Gateway, key: Keys) -> None:
+    wires = [gateway.wire() for _ in range(8)]
+    for number, wire in enumerate(wires):
+        assert wire.calls(f"SELECT {number}", f"SET {key('db')} {number}") == ["OK", "OK"]
+    for _ in range(3):
+        assert [wire.call("GET", key("db")) for wire in wires] == [str(number) for number in range(8)]
+    for wire in wires:
+        wire.socket.close()
+
+
+def test_commands_of_one_pipeline_go_to_the_database_selected_before_them(wire: Wire, key: Keys) -> None:
+    name = key("a")
+    commands = f"SELECT 1|SET {name} one|SELECT 2|SET {name} two|SELECT 1|GET {name}|SELECT 2|GET {name}|SELECT 0"
+    replies = wire.calls(*commands.split("|"), f"GET {name}")
+    assert replies == ["OK", "OK", "OK", "OK", "OK", "one", "OK", "two", "OK", None]
+
+
+@pytest.mark.parametrize("index", [str(NO_SUCH_DB), "-1", "x", "1.5", ""])
+def test_a_wrong_database_is_refused_in_redis_own_words(
+    wire: Wire, redis_server: RedisServer, key: Keys, index: str
+) -> None:
+    wire.call("SELECT", 3)
+    with redis_server.client() as direct, pytest.raises(redis.ResponseError) as said:
+        direct.execute_command("SELECT", index)
+    reply = wire.call("SELECT", index)
+    assert isinstance(reply, hiredis.ReplyError)
+    assert str(reply).removeprefix("ERR ") == str(said.value)
+    wire.call("SET", key("a"), index)
+    assert f"db={3} " in wire.call("CLIENT", "INFO")
+    with redis_server.client(db=3, decode_responses=True) as direct:
+        assert direct.get(key("a")) == index
+
+
+def test_select_needs_its_argument(wire: Wire) -> None:
+    assert fails(wire.call("SELECT"), "ERR wrong number of arguments for 'select' command")
+    assert fails(wire.call("SELECT", "1", "2"), "ERR wrong number of arguments for 'select' command")
+
+
+def test_a_database_of_the_upstream_is_where_fresh_clients_start(redis_server: RedisServer, key: Keys) -> None:
+    with Gateway(redis_server, upstream={"db": 5}) as gateway, gateway.wire() as wire:
+        assert wire.calls(f"SET {key('a')} five", "SELECT 6", f"GET {key('a')}", "RESET") == ["OK", "OK", None, "RESET"]
+        assert wire.call("GET", key("a")) == "five"
+    with redis_server.client(db=5) as direct:
+        assert direct.get(key("a")) == b"five"
+
+
+# AUTH and HELLO
+
+
+def test_without_a_password_nothing_is_executed(guarded: Gateway, redis_server: RedisServer, key: Keys) -> None:
+    with guarded.wire() as wire:
+        replies = wire.calls(f"SET {key('a')} 1", "PING", "MULTI", f"SET {key('a')} 2", "EXEC", "SUBSCRIBE x", "GET")
+        assert all(fails(reply, "NOAUTH Authentication required") for reply in replies)
+    with redis_server.client() as direct:
+        assert not direct.exists(key("a"))
+
+
+def test_what_follows_a_wrong_password_is_not_executed(guarded: Gateway, redis_server: RedisServer, key: Keys) -> None:
+    with guarded.wire() as wire:
+        wrong, first, second, unknown = wire.calls(
+            "AUTH app orange", f"SET {key('a')} 1", f"SET {key('a')} 2", "AUTH nobody apple"
+        )
+        assert fails(wrong, "WRONGPASS invalid username-password pair") and fails(unknown, "WRONGPASS")
+        assert fails(first, "NOAUTH") and fails(second, "NOAUTH")
+        assert wire.calls("AUTH app apple", f"SET {key('b')} 1") == ["OK", "OK"]
+    with redis_server.client() as direct:
+        assert direct.exists(key("a"), key("b")) == 1
+
+
+def test_a_failed_login_leaves_the_earlier_one_in_force(guarded: Gateway) -> None:
+    with guarded.wire() as wire:
+        assert wire.calls("AUTH app apple", "ACL WHOAMI") == ["OK", "app"]
+        assert fails(wire.call("AUTH", "report", "apple"), "WRONGPASS")
+        assert wire.calls("ACL WHOAMI", "PING") == ["app", "PONG"]
+
+
+def test_auth_with_a_password_alone_is_the_default_user(guarded: Gateway) -> None:
+    with guarded.wire() as wire:
+        assert fails(wire.call("AUTH", "apple"), "WRONGPASS")
+        assert wire.calls("AUTH plum", "ACL WHOAMI") == ["OK", "default"]
+
+
+def test_hello_logs_in_and_names_the_client(guarded: Gateway) -> None:
+    with guarded.wire() as wire:
+        assert fails(wire.call("HELLO", 3), "NOAUTH HELLO must be called with the client already authenticated")
+        assert fails(wire.call("HELLO", 3, "AUTH", "app", "orange"), "WRONGPASS")
+        assert fails(wire.call("GET", "x"), "NOAUTH")
+        greeting = wire.call("HELLO", 3, "AUTH", "app", "apple", "SETNAME", "worker")
+        assert (greeting["proto"], greeting["server"], greeting["mode"]) == (3, "redis", "standalone")
+        assert greeting["id"] == wire.call("CLIENT", "ID")
+        assert wire.calls("CLIENT GETNAME", "ACL WHOAMI") == ["worker", "app"]
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_redis_py_logs_in_as_a_user(guarded: Gateway, key: Keys, protocol: int) -> None:
+    with guarded.client(username="app", password="apple", protocol=protocol, client_name="py", db=4) as client:
+        assert client.set(key("a"), "1") and client.get(key("a")) == "1"
+        assert client.client_getname() == "py"
+    with guarded.client(username="app", password="orange", protocol=protocol) as client:
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
+
+
+def test_users_keep_their_rights_side_by_side(guarded: Gateway, key: Keys) -> None:
+    with guarded.wire() as app, guarded.wire() as report:
+        app.call("AUTH", "app", "apple")
+        report.call("AUTH", "report", "pear")
+        for number in range(10):
+            assert app.call("SET", key("a"), number) == "OK"
+            assert report.call("GET", key("a")) == str(number)
+            assert fails(report.call("SET", key("a"), "x"), "ERR poolgate: cache: user report may not run SET (policy clients)")
+        report.call("AUTH", "app", "apple")
+        assert report.call("SET", key("a"), "x") == "OK"
+        report.call("RESET")
+        assert fails(report.call("GET", key("a")), "NOAUTH")
+
+
+def test_auth_where_no_password_is_asked_for(wire: Wire) -> None:
+    assert fails(wire.call("AUTH", "x"), "ERR AUTH <password> called without any password configured")
+    assert wire.call("PING") == "PONG"
+
+
+def test_the_gateways_own_login_is_its_own(key: Keys) -> None:
+    with RedisServer(password="up", users={"gate": "on >stream ~* &* +@all"}) as server:
+        with Gateway(server, upstream={"user": "gate", "password": "stream"}) as gateway, gateway.wire() as wire:
+            assert wire.calls("PING", f"SET {key('a')} 1", "ACL WHOAMI") == ["PONG", "OK", "default"]
+            assert {client["user"] for client in upstream_connections(server)} == {"gate"}
+
+
+# RESP2 and RESP3
+
+
+def test_both_protocol_versions_side_by_side(gateway: Gateway, key: Keys) -> None:
+    with gateway.wire() as two, gateway.wire() as three:
+        assert isinstance(two.call("HELLO", 2), list)
+        assert isinstance(three.call("HELLO", 3), dict)
+        two.calls(f"HSET {key('h')} a 1", f"ZADD {key('z')} 1.5 m")
+        for _ in range(5):
+            assert two.calls(f"HGETALL {key('h')}", f"ZSCORE {key('z')} m", "GET none") == [["a", "1"], "1.5", None]
+            assert three.calls(f"HGETALL {key('h')}", f"ZSCORE {key('z')} m", "GET none") == [{"a": "1"}, 1.5, None]
+
+
+def test_one_client_changes_the_version_within_a_pipeline(wire: Wire, key: Keys) -> None:
+    name = key("h")
+    replies = wire.calls(f"HSET {name} a 1", f"HGETALL {name}", "HELLO 3", f"HGETALL {name}", "HELLO 2", f"HGETALL {name}")
+    assert (replies[1], replies[3], replies[5]) == (["a", "1"], {"a": "1"}, ["a", "1"])
+
+
+@pytest.mark.parametrize("version", ["1", "4", "x"])
+def test_a_version_that_does_not_exist(wire: Wire, redis_server: RedisServer, version: str) -> None:
+    with Wire((LOOPBACK, redis_server.port)) as direct:
+        assert str(wire.call("HELLO", version)) == str(direct.call("HELLO", version))
+    assert wire.call("PING") == "PONG"
+
+
+# CLIENT, RESET, QUIT
+
+
+def test_names_and_libraries_stay_in_the_gateway(gateway: Gateway, redis_server: RedisServer) -> None:
+    with gateway.wire() as one, gateway.wire() as other:
+        assert one.calls("CLIENT SETNAME alpha", "CLIENT SETINFO LIB-NAME lib", "CLIENT GETNAME") == ["OK", "OK", "alpha"]
+        assert other.call("CLIENT", "GETNAME") is None
+        numbers = [one.call("CLIENT", "ID"), other.call("CLIENT", "ID")]
+        assert numbers[0] != numbers[1] == other.call("CLIENT", "ID")
+        listed = one.call("CLIENT", "LIST")
+        assert "name=alpha" in listed and "lib-name=lib" in listed and f"id={numbers[1]} " in listed
+        assert one.call("CLIENT", "LIST", "ID", numbers[1]).count("\n") == 1
+        assert not {client["name"] for client in upstream_connections(redis_server)} & {"alpha"}
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "ä"])
+def test_a_name_that_redis_would_refuse(wire: Wire, name: str) -> None:
+    assert fails(wire.call("CLIENT", "SETNAME", name), "ERR Client names cannot contain spaces")
+
+
+def test_client_kill_ends_a_client_of_the_gateway_only(gateway: Gateway, redis_server: RedisServer) -> None:
+    before = {client["id"] for client in upstream_connections(redis_server)}
+    with gateway.wire() as killer, gateway.wire() as victim, gateway.wire() as bystander:
+        number = victim.call("CLIENT", "ID")
+        assert killer.call("CLIENT", "KILL", "ID", number) == 1
+        assert victim.is_closed()
+        assert killer.call("CLIENT", "KILL", "ID", number) == 0
+        assert fails(killer.call("CLIENT", "KILL", "1.2.3.4:5"), "ERR No such client")
+        assert bystander.call("PING") == killer.call("PING") == "PONG"
+    assert before <= {client["id"] for client in upstream_connections(redis_server)}
+
+
+def test_a_client_may_end_itself(wire: Wire) -> None:
+    number = wire.call("CLIENT", "ID")
+    assert wire.call("CLIENT", "KILL", "ID", number, "SKIPME", "no") == 1
+    assert wire.is_closed()
+
+
+def test_no_evict_and_no_touch_bind_nobody(wire: Wire) -> None:
+    assert wire.calls("CLIENT NO-EVICT on", "CLIENT NO-TOUCH on", "CLIENT NO-EVICT off") == ["OK"] * 3
+    assert fails(wire.call("CLIENT", "NO-EVICT", "maybe"), "ERR syntax error")
+
+
+def test_reset_starts_the_session_anew(gateway: Gateway, wire: Wire, key: Keys) -> None:
+    number = wire.call("CLIENT", "ID")
+    wire.calls("HELLO 3", "SELECT 7", "CLIENT SETNAME x", f"WATCH {key('w')}", "MULTI", f"SET {key('a')} 1")
+    assert wire.call("RESET") == "RESET"
+    assert wire.calls("CLIENT GETNAME", "CLIENT ID", f"GET {key('a')}") == [None, number, None]
+    assert "db=0 " in wire.call("CLIENT", "INFO") and "resp=2" in wire.call("CLIENT", "INFO")
+    assert fails(wire.call("EXEC"), "ERR EXEC without MULTI")
+    gateway.wait_until_holds(number, "")
+
+
+def test_quit_is_the_last_command(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
+    with gateway.wire() as wire:
+        wire.pipeline(f"SET {key('a')} 1", "QUIT", f"SET {key('b')} 1")
+        assert wire.replies(2) == ["OK", "OK"]
+        assert wire.is_closed()
+    with redis_server.client() as direct:
+        assert direct.exists(key("a"), key("b")) == 1
+
+
+# CLIENT REPLY
+
+
+def test_client_reply_off_and_on(wire: Wire, key: Keys) -> None:
+    wire.pipeline("CLIENT REPLY OFF", f"SET {key('a')} 1", f"INCR {key('a')}", "NONSENSE", "CLIENT REPLY ON", "PING")
+    assert wire.replies(2) == ["OK", "PONG"]
+    assert wire.call("GET", key("a")) == "2"
+
+
+def test_client_reply_skip_is_for_one_command(wire: Wire, key: Keys) -> None:
+    wire.pipeline("CLIENT REPLY SKIP", f"SET {key('a')} 1", f"GET {key('a')}", "CLIENT REPLY SKIP", "NONSENSE", "PING")
+    assert wire.replies(2) == ["1", "PONG"]
+
+
+def test_a_client_without_replies_silences_no_other(gateway: Gateway, key: Keys) -> None:
+    with gateway.wire() as silent, gateway.wire() as other:
+        silent.pipeline("CLIENT REPLY OFF", *[f"INCR {key('n')}"] * 500)
+        assert [other.call("PING") for _ in range(50)] == ["PONG"] * 50
+        assert silent.call("CLIENT", "REPLY", "ON") == "OK"
+        assert silent.call("GET", key("n")) == "500"
+
+
+# Listeners and the bytes on them
+
+
+def test_inline_commands(wire: Wire, key: Keys) -> None:
+    wire.raw(f'SET {key("a")} "two words"\r\nget {key("a")}\n\r\n  PING  \r\n'.encode())
+    assert wire.replies(3) == ["OK", "two words", "PONG"]
+
+
+def test_inline_and_framed_commands_mix(wire: Wire) -> None:
+    wire.raw(b"PING\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\nECHO y\r\n*1\r\n$4\r\nPING\r\n")
+    assert wire.replies(4) == ["PONG", "x", "y", "PONG"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"*1\r\n+PING\r\n", "expected '$', got '+'"),
+        (b"*x\r\n", "invalid multibulk length"),
+        (b"*1\r\n$-5\r\n", "invalid bulk length"),
+        (b'SET "x\r\n', "unbalanced quotes in request"),
+        (b"x" * 70_000, "too big inline request"),
+    ],
+)
+def test_broken_input_ends_this_client_only(
+    gateway: Gateway, redis_server: RedisServer, sent: bytes, said: str
+) -> None:
+    with gateway.wire() as broken, gateway.wire() as other:
+        broken.pipeline("PING").raw(sent)
+        assert broken.reply() == "PONG"
+        error = broken.reply()
+        assert str(error) == f"ERR Protocol error: {said}"
+        assert broken.is_closed()
+        assert other.call("PING") == "PONG"
+    with Wire((LOOPBACK, redis_server.port)) as direct:
+        assert str(direct.raw(sent).reply()) == str(error)
+
+
+def test_a_half_closed_client_gets_all_its_replies(gateway: Gateway, key: Keys) -> None:
+    for commands in (["PING"], [f"INCR {key('n')}"] * 3000, ["MULTI", "PING", "EXEC", "SELECT 1", "PING"]):
+        with gateway.wire() as wire:
+            wire.pipeline(*commands).end_sending()
+            assert len(wire.replies(len(commands))) == len(commands)
+            assert wire.is_closed()
+
+
+def test_a_half_closed_client_that_is_slow_to_read_gets_all_its_replies(gateway: Gateway, key: Keys) -> None:
+    with gateway.wire() as wire:
+        wire.call("SET", key("a"), "x" * 100_000)
+        wire.pipeline(*[f"GET {key('a')}"] * 200).end_sending()
+        assert {len(reply) for reply in wire.replies(200)} == {100_000}
+        assert wire.is_closed()
+
+
+def test_unix_sockets_have_the_mode_that_was_asked_for(redis_server: RedisServer, tmp_path: Path) -> None:
+    port, path = free_port(), tmp_path / "cache.sock"
+    listen: list[Any] = [f"{LOOPBACK}:{port}", {"address": f"unix:{path}", "mode": "0660"}]
+    with Gateway(redis_server, listen=listen) as gateway:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with Wire(str(path)) as local, Wire((LOOPBACK, port)) as remote:
+            assert local.calls("CLIENT SETNAME u", "SELECT 2", "PING") == ["OK", "OK", "PONG"]
+            assert remote.call("PING") == "PONG"
+            assert {session["peer"].split(":")[0] for session in gateway.sessions()} == {"unix", LOOPBACK}
+        with redis.Redis(unix_socket_path=str(path), retry=None) as client:
+            assert client.ping()
+    assert not path.exists()
+
+
+def test_an_upstream_may_be_a_unix_socket(redis_server: RedisServer) -> None:
+    with Gateway(f"unix:{redis_server.path}") as gateway, gateway.wire() as wire:
+        assert wire.calls("PING", "MULTI", "PING", "EXEC") == ["PONG", "OK", "QUEUED", ["PONG"]]
+
+
+def test_one_client_too_many_is_told_so(redis_server: RedisServer) -> None:
+    with Gateway(redis_server, limits={"max_clients": 3}) as gateway:
+        wires = [gateway.wire() for _ in range(3)]
+        assert [wire.call("PING") for wire in wires] == ["PONG"] * 3
+        with gateway.wire() as late:
+            assert fails(late.reply(), "ERR max number of clients reached")
+            assert late.is_closed()
+        wires.pop().socket.close()
+        wait_until(lambda: len(gateway.sessions()) == 2, "one left")
+        with gateway.wire() as late:
+            assert late.call("PING") == "PONG"
+        assert gateway.stats()["sessions"]["turned_away"] == 1
+        for wire in wires:
+            wire.socket.close()
+
+
+def test_idle_clients_leave_unless_they_hold_something(redis_server: RedisServer, key: Keys) -> None:
+    with Gateway(redis_server, limits={"idle_timeout": "300ms"}) as gateway:
+        with gateway.wire() as idle, gateway.wire() as watching:
+            watching.call("WATCH", key("w"))
+            assert idle.is_closed()
+            assert watching.call("UNWATCH") == "OK"
+
+
+def test_many_clients_share_few_connections(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
+    wires = [gateway.wire() for _ in range(100)]
+    for number, wire in enumerate(wires):
+        wire.pipeline(f"SET {key(str(number))} {number}", f"GET {key(str(number))}")
+    assert [wire.replies(2)[1] for wire in wires] == [str(number) for number in range(100)]
+    opened = [client for client in upstream_connections(redis_server) if client["db"] == "0"]
+    assert len(opened) < 20
+    for wire in wires:
+        wire.socket.close()
+    gateway.wait_until_quiet()
