@@ -1,9 +1,9 @@
 """One gateway in front of one Redis, and what its tests ask of both.
 
-    with Gateway(redis_server, pool={"max_connections": 4}) as gateway:
-        with gateway.wire() as wire:
-            assert wire.call("PING") == "PONG"
-        gateway.is_quiet()
+with Gateway(redis_server, pool={"max_connections": 4}) as gateway:
+    with gateway.wire() as wire:
+        assert wire.call("PING") == "PONG"
+    gateway.is_quiet()
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Reply = Any
 
 def pack(*args: Any) -> bytes:
     """A command as clients send it."""
-    return hiredis.pack_command(args)
+    packed: bytes = hiredis.pack_command(args)
+    return packed
 
 
 class Wire:

@@ -244,7 +244,7 @@ class Client:
             await self.reconnect()
             return
         ended = await self.call("UNSUBSCRIBE", channel)
-        while not isinstance(ended, Exception) and list(ended)[0] == "message" and list(ended)[2] in nonces:
+        while not isinstance(ended, Exception) and next(iter(ended)) == "message" and list(ended)[2] in nonces:
             ended = await self.reply()
         if not isinstance(ended, Exception) and list(ended) != ["unsubscribe", channel, 0]:
             self.violated("UNSUBSCRIBE", ended)

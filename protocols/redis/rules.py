@@ -146,8 +146,7 @@ class RuledState(ClientState):
 
     def _select(self, call: Call) -> None:
         """A database that the upstream is known to have is a note in the session; another one is asked for."""
-        text = arguments(call.request)[1]
-        if self.pin is None and number(text, 0, len(text)) in self.shared.valid_dbs:
+        if self.pin is None and _database(call.request) in self.shared.valid_dbs:
             return
         call.local = False
         call.observed = True
@@ -183,9 +182,7 @@ class RuledState(ClientState):
                 call.request = encode([b"DISCARD"])
             return call
         if self.stuck == LOST:
-            return self._answered(
-                call, error(f"ERR poolgate: {self.shared.service}: the transaction was lost before")
-            )
+            return self._answered(call, error(f"ERR poolgate: {self.shared.service}: the transaction was lost before"))
         if handling in (ANSWER, SUBSCRIPTION, TRACKING, STREAM) and name != "SELECT":
             return self._answered(
                 call, error(f"ERR poolgate: {self.shared.service}: {name} is not possible inside MULTI")
@@ -256,9 +253,10 @@ class RuledState(ClientState):
         elif name == "MONITOR":
             self.monitoring = call.errors == 0 and call.failures == 0
         elif name == "SELECT" and not call.errors and not call.failures:
-            db = int(arguments(call.request)[1])
-            self.shared.valid_dbs.add(db)
-            self.tag = Tag(db, self.resp)
+            db = _database(call.request)
+            if db >= 0:
+                self.shared.valid_dbs.add(db)
+                self.tag = Tag(db, self.resp)
         elif name == "CLIENT TRACKING" and not call.errors and not call.failures:
             self.tracking = arguments(call.request)[2].upper() == b"ON"
         self.settle(now)
@@ -268,13 +266,17 @@ class RuledState(ClientState):
         """Confirmations that came without a call: the upstream ended a subscription by itself."""
         if self.monitoring:
             return
-        part: ReplyScanner | None = self.push_part
+        part = self.push_part
         if part is not None:  # a piece of a long message: whatever is in it, it is no confirmation
             if part.scan(data, 0) != MORE:
                 self.push_part = None
-        elif len(data) >= _PIECES_FROM and (part := ReplyScanner()).scan(data, 0) == MORE:
-            self.push_part = part
-        elif self.channels is not None and first_word(data, 0) in CONFIRMATIONS:
+            return
+        if len(data) >= _PIECES_FROM:
+            begun = ReplyScanner()
+            if begun.scan(data, 0) == MORE:
+                self.push_part = begun
+                return
+        if self.channels is not None and first_word(data, 0) in CONFIRMATIONS:
             self._confirmations(data)
             self._unsubscribed()
             self.settle(now)
@@ -364,6 +366,12 @@ class RuledState(ClientState):
         if self.in_multi:
             return [encode([b"DISCARD"])]
         return [encode([b"UNWATCH"])] if self.watching else []
+
+
+def _database(request: bytes) -> i64:
+    """The number that SELECT names; below 0: none."""
+    text = b"".join(arguments(request)[1:2])
+    return number(text, 0, len(text))
 
 
 def _ends_silence(command: Command, request: bytes) -> bool:

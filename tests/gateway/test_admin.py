@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from runtimes import CONFIG, FakeRuntime, eventually, run
 
 from gateway import admin as admin_module
 from gateway import logs
@@ -24,6 +23,7 @@ from gateway.admin_views import ROUTES
 from gateway.config.address import Address
 from gateway.listeners import ListenError
 from protocols.call import REFUSED
+from runtimes import CONFIG, FakeRuntime, eventually, run
 
 LOOPBACK = Address("127.0.0.1", 0)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from runtimes import run
 
 from gateway import logs
 from gateway.config.files import Secret
+from runtimes import run
 
 Read = Callable[[], str]
 

@@ -11,13 +11,13 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import CollectorRegistry
-from runtimes import FakeRuntime, run
 
 from gateway.metrics import OPENMETRICS, PIECE, TEXT, Exposition, quantile
 from gateway.metrics_table import COUNTER, FAMILIES, Scrape, governors, lane_states, lease_states, pins
 from policies.circuit_breaker import CircuitBreakerGovernor
 from protocols.call import APP_ERROR, CANCELLED, FATAL, OUTCOMES, REFUSED, RETRYABLE
 from protocols.histogram import EDGES, Histogram
+from runtimes import FakeRuntime, run
 from servers import ROOT
 
 

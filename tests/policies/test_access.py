@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from calls import GET, new_call, new_scope, new_verb
 
+from calls import GET, new_call, new_scope, new_verb
 from policies.access import AccessGovernor, Rights
 from policies.gate import new_plan
 from protocols.call import ADMIN, CONTROL, READ, WRITE, Verb

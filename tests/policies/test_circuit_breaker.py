@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from calls import GET, ended, new_call, new_scope, new_verb
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from calls import GET, ended, new_call, new_scope, new_verb
 from policies.circuit_breaker import TRANSITIONS, CircuitBreaker
 from policies.gate import Plan, new_plan
 from protocols.call import APP_ERROR, CANCELLED, CONTROL, FATAL, OK, REFUSED, RETRYABLE, WRITE, Call

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from calls import ended, new_call, new_scope, new_verb
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from calls import ended, new_call, new_scope, new_verb
 from policies.concurrency import Concurrency
 from policies.gate import ADDRESS, CLIENT, Plan, new_plan
 from protocols.call import ADMIN, CONTROL, FATAL, OUTCOMES, WRITE, Call

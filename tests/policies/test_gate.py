@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import pytest
-from calls import GET, new_call, new_scope, new_verb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calls import GET, new_call, new_scope, new_verb
 from policies.circuit_breaker import CircuitBreaker
 from policies.concurrency import Concurrency
 from policies.gate import ADDRESS, CLIENT, SERVICE, VERBS, Gate, Governor, Keyed, Plan, Policy, Scope, matches, new_plan

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from calls import ended, new_call, new_scope, new_verb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calls import ended, new_call, new_scope, new_verb
 from policies.gate import ADDRESS, CLIENT, Gate, Plan, new_plan
 from policies.rate_limit import RateLimit, RateLimitGovernor
 from protocols.call import ADMIN, CONTROL, FATAL, REFUSED, Call

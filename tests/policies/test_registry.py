@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 import pytest
-from calls import new_scope, new_verb
 
+from calls import new_scope, new_verb
 from policies.registry import POLICIES
 from protocols.call import CONTROL
 from protocols.settings import Kind

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from calls import GET, ended, new_call, new_scope, new_verb
 
+from calls import GET, ended, new_call, new_scope, new_verb
 from policies.gate import Plan, new_plan
 from policies.timeout import Timeout, timeout_fault
 from protocols.call import CANCELLED, FATAL, OK, Verb

@@ -1,6 +1,7 @@
 """Who gets a connection, and when. Playbooks: an event is given, the actions are expected, line by line."""
 
 import pytest
+
 from lease_playbook import Playbook
 
 

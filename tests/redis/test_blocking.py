@@ -37,29 +37,30 @@ def direct(redis_server: RedisServer) -> Iterator[Wire]:
 def wait_until_blocked(server: RedisServer, command: str, count: int = 1) -> None:
     """Until so many connections of Redis wait in a command."""
 
-    def blocked() -> bool:
-        return sum(c["cmd"] == command and "b" in c["flags"] for c in upstream_connections(server)) == count
+    def are_blocked() -> bool:
+        blocked = [c for c in upstream_connections(server) if c["cmd"] == command and "b" in c["flags"]]
+        return len(blocked) == count
 
-    wait_until(blocked, f"{count} blocked in {command}")
+    wait_until(are_blocked, f"{count} blocked in {command}")
 
 
 # Time and data
 
 TIMES_OUT = [
-    ("BLPOP l 0.05", None),
-    ("BRPOP l m 0.05", None),
-    ("BLMOVE l m LEFT RIGHT 0.05", None),
-    ("BRPOPLPUSH l m 0.05", None),
-    ("BLMPOP 0.05 2 l m LEFT", None),
-    ("BZPOPMIN z 0.05", None),
-    ("BZPOPMAX z 0.05", None),
-    ("BZMPOP 0.05 1 z MIN", None),
-    ("XREAD BLOCK 50 STREAMS s $", None),
+    "BLPOP l 0.05",
+    "BRPOP l m 0.05",
+    "BLMOVE l m LEFT RIGHT 0.05",
+    "BRPOPLPUSH l m 0.05",
+    "BLMPOP 0.05 2 l m LEFT",
+    "BZPOPMIN z 0.05",
+    "BZPOPMAX z 0.05",
+    "BZMPOP 0.05 1 z MIN",
+    "XREAD BLOCK 50 STREAMS s $",
 ]
 
 
 @pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize("command", [command for command, _ in TIMES_OUT])
+@pytest.mark.parametrize("command", TIMES_OUT)
 def test_nothing_comes_in_time(wire: Wire, direct: Wire, key: Keys, command: str, version: int) -> None:
     words = [key(word) if word in ("l", "m", "z", "s") else word for word in command.split()]
     wire.call("HELLO", version)
@@ -145,9 +146,7 @@ def test_a_hundred_blocked_clients_hold_up_nobody(
     gateway.wait_until_quiet()
 
 
-def test_waiting_clients_of_one_list_are_served_in_turn(
-    gateway: Gateway, redis_server: RedisServer, key: Keys
-) -> None:
+def test_waiting_clients_of_one_list_are_served_in_turn(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
     with gateway.wires(3) as wires, gateway.wire() as other:
         for count, wire in enumerate(wires, 1):
             wire.send("BLPOP", key("l"), 0)
@@ -207,10 +206,10 @@ def test_a_kill_while_blocked_is_told(redis_server: RedisServer, gateway: Gatewa
 
 
 @pytest.mark.parametrize("how", ["", "TIMEOUT", "ERROR"])
-@pytest.mark.parametrize("command", ["BLPOP l 0", "BLMOVE l m LEFT LEFT 0", "XREAD BLOCK 0 STREAMS s $", "BZPOPMIN z 0"])
-def test_client_unblock(
-    gateway: Gateway, redis_server: RedisServer, key: Keys, command: str, how: str
-) -> None:
+@pytest.mark.parametrize(
+    "command", ["BLPOP l 0", "BLMOVE l m LEFT LEFT 0", "XREAD BLOCK 0 STREAMS s $", "BZPOPMIN z 0"]
+)
+def test_client_unblock(gateway: Gateway, redis_server: RedisServer, key: Keys, command: str, how: str) -> None:
     words = [key(word) if word in ("l", "m", "s", "z") else word for word in command.split()]
     with gateway.wire() as blocked, gateway.wire() as other:
         number = blocked.call("CLIENT", "ID")

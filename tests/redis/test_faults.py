@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import hiredis
 import pytest
+from fake_upstream import FakeUpstream, greet
 
 from gateways import Gateway, Wire, upstream_connections
 from servers import LOOPBACK, RedisServer, free_port, wait_until
@@ -33,49 +34,6 @@ def server() -> Iterator[RedisServer]:
     """A Redis for one test, to be killed and stopped."""
     with RedisServer() as server:
         yield server
-
-
-class FakeUpstream:
-    """Answers as the test says: ``behave(connection)`` runs for every connection, in a thread."""
-
-    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
-        self._behave = behave
-        self._listener = socket.create_server((LOOPBACK, 0))
-        self.address = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
-        self.accepted = 0
-        self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            self._connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            self._behave(connection)
-        except OSError:
-            pass
-
-    def __enter__(self) -> FakeUpstream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._connections:
-            connection.close()
-
-
-def greet(connection: socket.socket) -> None:
-    """Answer HELLO as Redis does."""
-    connection.recv(4096)
-    connection.sendall(b"*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n")
 
 
 # Down, and back
@@ -142,7 +100,7 @@ def test_lanes_that_are_killed_come_back(server: RedisServer) -> None:
 
 def test_what_was_surely_not_sent_is_retried_once() -> None:
     """The first connections end before they are logged in; what waited for them is sent on another one."""
-    ended = []
+    ended: list[int] = []
 
     def behave(connection: socket.socket) -> None:
         connection.recv(4096)
@@ -155,11 +113,14 @@ def test_what_was_surely_not_sent_is_retried_once() -> None:
         while data := connection.recv(4096):
             connection.sendall(b"+served\r\n" * data.count(b"*"))
 
-    with FakeUpstream(behave) as upstream, Gateway(upstream.address, pool={**FAST_POOL, "lanes": 3}) as gateway:
-        with gateway.wire() as wire:
-            wait_until(lambda: wire.call("GET", "a") == "served", "served")
-            counts = gateway.calls("GET")
-            assert counts.get("fatal", 0) == 0, "nothing was sent that could have been executed"
+    with (
+        FakeUpstream(behave) as upstream,
+        Gateway(upstream.address, pool={**FAST_POOL, "lanes": 3}) as gateway,
+        gateway.wire() as wire,
+    ):
+        wait_until(lambda: wire.call("GET", "a") == "served", "served")
+        counts = gateway.calls("GET")
+        assert counts.get("fatal", 0) == 0, "nothing was sent that could have been executed"
 
 
 def test_a_retry_stays_in_the_database_of_its_command() -> None:
@@ -183,16 +144,19 @@ def test_a_retry_stays_in_the_database_of_its_command() -> None:
             if b"FLUSHALL" in data and database == b"0":  # the lane of database 0 ends here
                 return connection.close()
 
-    with FakeUpstream(behave) as upstream, Gateway(upstream.address, pool={**FAST_POOL, "lanes": 1}) as gateway:
-        with gateway.wire() as wire:
-            assert wire.calls("SELECT 1", "GET a", "SELECT 0") == ["OK", "OK", "OK"]
-            refuse_db_0.set()
-            wire.call("FLUSHALL")
-            wait_until(lambda: gateway.endpoint()["lanes"]["groups"][0]["lanes"][0]["state"] == "opening", "anew")
-            wire.pipeline("SET a zero", "SELECT 1")
-            assert fails(wire.reply())
-            assert wire.reply() == "OK"
-            assert taken == []
+    with (
+        FakeUpstream(behave) as upstream,
+        Gateway(upstream.address, pool={**FAST_POOL, "lanes": 1}) as gateway,
+        gateway.wire() as wire,
+    ):
+        assert wire.calls("SELECT 1", "GET a", "SELECT 0") == ["OK", "OK", "OK"]
+        refuse_db_0.set()
+        wire.call("FLUSHALL")
+        wait_until(lambda: gateway.endpoint()["lanes"]["groups"][0]["lanes"][0]["state"] == "opening", "anew")
+        wire.pipeline("SET a zero", "SELECT 1")
+        assert fails(wire.reply())
+        assert wire.reply() == "OK"
+        assert taken == []
 
 
 # Hanging
@@ -212,7 +176,8 @@ def test_timeouts_are_answered_in_time_and_late_replies_are_never_seen(server: R
         assert 0.09 < time.monotonic() - started < 3
         server.resume()
         for number, wire in enumerate(wires):
-            wait_until(lambda wire=wire, n=number: wire.call("ECHO", f"new-{n}") == f"new-{n}", "served")  # type: ignore[misc]
+            until_served(wire)
+            assert wire.call("ECHO", f"new-{number}") == f"new-{number}"
             assert wire.is_silent(0.001)
         assert gateway.endpoint()["lanes"]["lost"] == 0, "the late replies were discarded, nobody else was cut off"
         assert gateway.policy("timeout")["expired"] >= 20
@@ -246,15 +211,17 @@ def test_a_timeout_while_the_connection_is_still_being_opened() -> None:
 
 
 def test_a_timeout_inside_a_transaction(server: RedisServer) -> None:
-    with Gateway(server, policies=[{"timeout": "100ms"}], commands={"allow": ["DEBUG"]}) as gateway:
-        with gateway.wire() as wire:
-            wire.call("MULTI")
-            wire.call("SET", "a", "1")
-            server.pause()
-            assert fails(wire.call("SET", "b", "1"), "no reply within 100ms")
-            server.resume()
-            assert str(wire.call("EXEC")).startswith("EXECABORT")
-            assert wire.calls("EXISTS a b", "MULTI", "PING", "EXEC") == [0, "OK", "QUEUED", ["PONG"]]
+    with (
+        Gateway(server, policies=[{"timeout": "100ms"}], commands={"allow": ["DEBUG"]}) as gateway,
+        gateway.wire() as wire,
+    ):
+        wire.call("MULTI")
+        wire.call("SET", "a", "1")
+        server.pause()
+        assert fails(wire.call("SET", "b", "1"), "no reply within 100ms")
+        server.resume()
+        assert str(wire.call("EXEC")).startswith("EXECABORT")
+        assert wire.calls("EXISTS a b", "MULTI", "PING", "EXEC") == [0, "OK", "QUEUED", ["PONG"]]
 
 
 def test_one_slow_command_times_out_alone(server: RedisServer) -> None:
@@ -278,7 +245,11 @@ def test_one_slow_command_times_out_alone(server: RedisServer) -> None:
 
 @pytest.mark.parametrize(
     ("nonsense", "said"),
-    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol error"), (b"$5\r\nhal", "closed by the upstream"), (b"", "closed")],
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol error"),
+        (b"$5\r\nhal", "closed by the upstream"),
+        (b"", "closed"),
+    ],
 )
 def test_an_upstream_that_talks_nonsense_or_closes_in_mid_reply(nonsense: bytes, said: str) -> None:
     def behave(connection: socket.socket) -> None:
@@ -302,12 +273,15 @@ def test_an_upstream_that_does_not_let_us_in(answer: bytes) -> None:
         connection.sendall(answer)
         connection.recv(4096)
 
-    with FakeUpstream(behave) as upstream, Gateway(upstream.address, pool=FAST_POOL) as gateway:
-        with gateway.wire() as wire:
-            wait_until(lambda: fails(wire.call("GET", "a"), "upstream down: "), "told")
-            accepted = upstream.accepted
-            time.sleep(0.3)
-            assert upstream.accepted - accepted < 60, "attempts are paced"
+    with (
+        FakeUpstream(behave) as upstream,
+        Gateway(upstream.address, pool=FAST_POOL) as gateway,
+        gateway.wire() as wire,
+    ):
+        wait_until(lambda: fails(wire.call("GET", "a"), "upstream down: "), "told")
+        accepted = upstream.accepted
+        time.sleep(0.3)
+        assert upstream.accepted - accepted < 60, "attempts are paced"
 
 
 def test_a_reply_that_breaks_off_behind_its_beginning_ends_the_client() -> None:
@@ -320,13 +294,17 @@ def test_a_reply_that_breaks_off_behind_its_beginning_ends_the_client() -> None:
         time.sleep(0.2)
         connection.close()
 
-    with FakeUpstream(behave) as upstream, Gateway(upstream.address, pool={**FAST_POOL, "lanes": 1}) as gateway:
-        with gateway.wire() as first, gateway.wire() as second:
-            first.send("GET", "big")
-            wait_until(lambda: gateway.stats()["bytes"]["sent"] > 100_000, "half of it sent")
-            second.send("GET", "other")
-            assert first.is_closed()
-            assert fails(second.reply(), "connection to the upstream lost")
+    with (
+        FakeUpstream(behave) as upstream,
+        Gateway(upstream.address, pool={**FAST_POOL, "lanes": 1}) as gateway,
+        gateway.wire() as first,
+        gateway.wire() as second,
+    ):
+        first.send("GET", "big")
+        wait_until(lambda: gateway.stats()["bytes"]["sent"] > 100_000, "half of it sent")
+        second.send("GET", "other")
+        assert first.is_closed()
+        assert fails(second.reply(), "connection to the upstream lost")
 
 
 def test_replies_that_nobody_asked_for_reach_nobody() -> None:
@@ -375,65 +353,3 @@ def test_the_circuit_opens_and_closes_again(server: RedisServer) -> None:
         wait_until(lambda: not fails(wire.call("GET", "a")), "closed again")
         assert gateway.policy("circuit_breaker")["state"] == "closed"
         assert [wire.call("GET", "a") for _ in range(10)] == [None] * 10
-
-
-# The end of the gateway
-
-
-def test_sigterm_lets_what_is_under_way_finish(server: RedisServer) -> None:
-    with Gateway(server, commands={"allow": ["DEBUG"]}) as gateway:
-        with gateway.wire() as transaction, gateway.wire() as slow, gateway.wire() as idle, gateway.wire() as listener:
-            transaction.calls("MULTI", "SET a 1")
-            listener.call("SUBSCRIBE", "news")
-            idle.call("PING")
-            slow.send("DEBUG", "SLEEP", "0.3")
-            wait_until(lambda: gateway.leases()["leased"] == 3, "asleep")
-            process = gateway.process
-            assert process is not None
-            process.terminate()
-            assert idle.is_closed() and listener.is_closed(), "they have nothing to wait for"
-            with pytest.raises(OSError):
-                gateway.wire()
-            assert slow.reply() == "OK"
-            assert slow.is_closed()
-            assert transaction.calls("SET b 2", "EXEC") == ["QUEUED", ["OK", "OK"]]
-            assert transaction.is_closed()
-            assert process.wait(10) == 0
-
-
-def test_drain_gives_up_after_its_time(server: RedisServer) -> None:
-    with Gateway(server, top={"drain_timeout": "300ms"}) as gateway, gateway.wire() as wire:
-        wire.call("MULTI")
-        process = gateway.process
-        assert process is not None
-        started = time.monotonic()
-        gateway.admin("/drain", method="POST")
-        assert process.wait(10) == 0
-        assert 0.25 < time.monotonic() - started < 5
-        assert "stopping with clients left" in gateway.log
-
-
-def test_a_second_sigterm_does_not_wait(server: RedisServer) -> None:
-    with Gateway(server, top={"drain_timeout": "60s"}) as gateway, gateway.wire() as wire:
-        wire.call("MULTI")
-        process = gateway.process
-        assert process is not None
-        process.terminate()
-        wait_until(lambda: "draining" in gateway.log, "draining")
-        process.terminate()
-        assert process.wait(10) == 0
-
-
-@pytest.mark.parametrize("taken", ["listen", "admin"])
-def test_a_taken_port_is_named_and_the_start_fails(server: RedisServer, taken: str) -> None:
-    top = {"admin": server.address} if taken == "admin" else {}
-    service = {"listen": server.address} if taken == "listen" else {}
-    gateway = Gateway(server, top=top, **service)
-    try:
-        with (gateway.folder / "log").open("wb") as log:
-            process = gateway._spawn(log)
-        assert process.wait(20) == 1
-        assert f"cannot listen on {server.address}: " in gateway.log
-        assert "Traceback" not in gateway.log
-    finally:
-        gateway.remove()

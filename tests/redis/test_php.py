@@ -92,14 +92,15 @@ def test_pipelines_and_transactions(gateway: Gateway, tmp_path: Path, address: s
         $r->incr('{n}');
         $failed = $r->multi()->incr('{n}')->exec();
         $discarded = $r->multi()->del('{n}')->discard();
-        $both = $r->multi(Redis::PIPELINE)->multi()->incr('{n}')->get('{n}')->exec();
-        return [$piped, $multi, $failed, $discarded, $r->get('{n}')];
+        $both = $r->pipeline()->multi()->incr('{n}')->get('{n}')->exec()->exec();
+        return [$piped, $multi, $failed, $discarded, $both];
     """
-    piped, multi, failed, discarded, left = php(tmp_path, code)
+    piped, multi, failed, discarded, both = php(tmp_path, code)
     assert piped == [True, 2, "2", []]
     assert multi == [True, 6]
     assert failed is False
-    assert (discarded, left) == (True, "8")
+    assert discarded is True
+    assert both == [[8, "8"]]
     gateway.wait_until_quiet()
 
 
@@ -119,8 +120,9 @@ def test_what_else_applications_do(gateway: Gateway, tmp_path: Path, address: st
         $sum = $r->eval('return ARGV[1] + ARGV[2]', [2, 3]);
         $sha = $r->script('load', 'return redis.call("get", KEYS[1])');
         $r->set('k', 'by script');
-        return [strlen($r->get('object')) > 20, $r->blPop(['l'], 1)[1], $r->blPop(['l'], 1), count(array_unique($members)),
-            $sum, $r->evalSha($sha, ['k'], 1), $r->client('getname'), $r->ping('hello')];
+        $large = strlen($r->get('object')) > 20;
+        return [$large, $r->blPop(['l'], 1)[1], $r->blPop(['l'], 1), count(array_unique($members)), $sum,
+            $r->evalSha($sha, ['k'], 1), $r->client('getname'), $r->ping('hello')];
     """
     assert php(tmp_path, code) == [True, "x", [], 300, 5, "by script", False, "hello"]
 

@@ -130,7 +130,7 @@ def test_redis_py_listens(gateway: Gateway, key: Keys, protocol: int) -> None:
         with gateway.client() as other:
             wait_until(lambda: other.publish(key("a"), "x") == 1, "subscribed")
             wait_until(lambda: other.publish(key("pat"), "y") == 1, "subscribed")
-        heard = []
+        heard: list[tuple[str, str]] = []
         while len(heard) < 2:
             got = listener.get_message(ignore_subscribe_messages=True, timeout=5)
             if got:
@@ -167,20 +167,25 @@ def test_a_subscriber_that_leaves_is_forgotten_upstream(gateway: Gateway, key: K
 def test_a_slow_subscriber_is_bounded_and_disconnected(key: Keys) -> None:
     settings = {"client-output-buffer-limit": "pubsub 1gb 1gb 60"}
     limits = {"slow_client_timeout": "500ms", "output_buffer": "256KiB"}
-    with RedisServer(settings=settings) as server, Gateway(server, limits=limits) as gateway:
-        with gateway.wire() as slow, gateway.wire() as quick, gateway.wire() as other:
-            slow.call("SUBSCRIBE", "a")
-            quick.call("SUBSCRIBE", "a")
-            before = gateway.rss()
-            for _ in range(8):
-                for _ in range(10):
-                    other.call("PUBLISH", "a", "x" * 1_000_000)
-                assert [len(reply[2]) for reply in quick.replies(10)] == [1_000_000] * 10
-            assert gateway.rss() - before < 20 << 20
-            wait_until(lambda: gateway.stats()["sessions"]["pinned"] == {"SUBSCRIBE": 1}, "disconnected")
-            assert other.call("PING") == "PONG"
-            assert other.call("PUBLISH", "a", "still") == 1
-            assert quick.reply() == ["message", "a", "still"]
+    with (
+        RedisServer(settings=settings) as server,
+        Gateway(server, limits=limits) as gateway,
+        gateway.wire() as slow,
+        gateway.wire() as quick,
+        gateway.wire() as other,
+    ):
+        slow.call("SUBSCRIBE", "a")
+        quick.call("SUBSCRIBE", "a")
+        before = gateway.rss()
+        for _ in range(8):
+            for _ in range(10):
+                other.call("PUBLISH", "a", "x" * 1_000_000)
+            assert [len(reply[2]) for reply in quick.replies(10)] == [1_000_000] * 10
+        assert gateway.rss() - before < 20 << 20
+        wait_until(lambda: gateway.stats()["sessions"]["pinned"] == {"SUBSCRIBE": 1}, "disconnected")
+        assert other.call("PING") == "PONG"
+        assert other.call("PUBLISH", "a", "still") == 1
+        assert quick.reply() == ["message", "a", "still"]
 
 
 def test_a_subscriber_is_told_when_its_connection_is_lost(key: Keys) -> None:

@@ -50,13 +50,11 @@ def fails(reply: object, start: str) -> bool:
 
 
 def test_each_client_has_its_own_database(gateway: Gateway, key: Keys) -> None:
-    wires = [gateway.wire() for _ in range(8)]
-    for number, wire in enumerate(wires):
-        assert wire.calls(f"SELECT {number}", f"SET {key('db')} {number}") == ["OK", "OK"]
-    for _ in range(3):
-        assert [wire.call("GET", key("db")) for wire in wires] == [str(number) for number in range(8)]
-    for wire in wires:
-        wire.socket.close()
+    with gateway.wires(8) as wires:
+        for number, wire in enumerate(wires):
+            assert wire.calls(f"SELECT {number}", f"SET {key('db')} {number}") == ["OK", "OK"]
+        for _ in range(3):
+            assert [wire.call("GET", key("db")) for wire in wires] == [str(number) for number in range(8)]
 
 
 def test_commands_of_one_pipeline_go_to_the_database_selected_before_them(wire: Wire, key: Keys) -> None:
@@ -147,9 +145,11 @@ def test_redis_py_logs_in_as_a_user(guarded: Gateway, key: Keys, protocol: int) 
     with guarded.client(username="app", password="apple", protocol=protocol, client_name="py", db=4) as client:
         assert client.set(key("a"), "1") and client.get(key("a")) == "1"
         assert client.client_getname() == "py"
-    with guarded.client(username="app", password="orange", protocol=protocol) as client:
-        with pytest.raises(redis.AuthenticationError):
-            client.ping()
+    with (
+        guarded.client(username="app", password="orange", protocol=protocol) as client,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        client.ping()
 
 
 def test_users_keep_their_rights_side_by_side(guarded: Gateway, key: Keys) -> None:
@@ -159,7 +159,9 @@ def test_users_keep_their_rights_side_by_side(guarded: Gateway, key: Keys) -> No
         for number in range(10):
             assert app.call("SET", key("a"), number) == "OK"
             assert report.call("GET", key("a")) == str(number)
-            assert fails(report.call("SET", key("a"), "x"), "ERR poolgate: cache: user report may not run SET (policy clients)")
+            assert fails(
+                report.call("SET", key("a"), "x"), "ERR poolgate: cache: user report may not run SET (policy clients)"
+            )
         report.call("AUTH", "app", "apple")
         assert report.call("SET", key("a"), "x") == "OK"
         report.call("RESET")
@@ -172,10 +174,13 @@ def test_auth_where_no_password_is_asked_for(wire: Wire) -> None:
 
 
 def test_the_gateways_own_login_is_its_own(key: Keys) -> None:
-    with RedisServer(password="up", users={"gate": "on >stream ~* &* +@all"}) as server:
-        with Gateway(server, upstream={"user": "gate", "password": "stream"}) as gateway, gateway.wire() as wire:
-            assert wire.calls("PING", f"SET {key('a')} 1", "ACL WHOAMI") == ["PONG", "OK", "default"]
-            assert {client["user"] for client in upstream_connections(server)} == {"gate"}
+    with (
+        RedisServer(password="up", users={"gate": "on >stream ~* &* +@all"}) as server,
+        Gateway(server, upstream={"user": "gate", "password": "stream"}) as gateway,
+        gateway.wire() as wire,
+    ):
+        assert wire.calls("PING", f"SET {key('a')} 1", "ACL WHOAMI") == ["PONG", "OK", "default"]
+        assert {client["user"] for client in upstream_connections(server)} == {"gate"}
 
 
 # RESP2 and RESP3
@@ -193,7 +198,9 @@ def test_both_protocol_versions_side_by_side(gateway: Gateway, key: Keys) -> Non
 
 def test_one_client_changes_the_version_within_a_pipeline(wire: Wire, key: Keys) -> None:
     name = key("h")
-    replies = wire.calls(f"HSET {name} a 1", f"HGETALL {name}", "HELLO 3", f"HGETALL {name}", "HELLO 2", f"HGETALL {name}")
+    replies = wire.calls(
+        f"HSET {name} a 1", f"HGETALL {name}", "HELLO 3", f"HGETALL {name}", "HELLO 2", f"HGETALL {name}"
+    )
     assert (replies[1], replies[3], replies[5]) == (["a", "1"], {"a": "1"}, ["a", "1"])
 
 
@@ -209,7 +216,11 @@ def test_a_version_that_does_not_exist(wire: Wire, redis_server: RedisServer, ve
 
 def test_names_and_libraries_stay_in_the_gateway(gateway: Gateway, redis_server: RedisServer) -> None:
     with gateway.wire() as one, gateway.wire() as other:
-        assert one.calls("CLIENT SETNAME alpha", "CLIENT SETINFO LIB-NAME lib", "CLIENT GETNAME") == ["OK", "OK", "alpha"]
+        assert one.calls("CLIENT SETNAME alpha", "CLIENT SETINFO LIB-NAME lib", "CLIENT GETNAME") == [
+            "OK",
+            "OK",
+            "alpha",
+        ]
         assert other.call("CLIENT", "GETNAME") is None
         numbers = [one.call("CLIENT", "ID"), other.call("CLIENT", "ID")]
         assert numbers[0] != numbers[1] == other.call("CLIENT", "ID")
@@ -350,7 +361,7 @@ def test_unix_sockets_have_the_mode_that_was_asked_for(redis_server: RedisServer
             assert local.calls("CLIENT SETNAME u", "SELECT 2", "PING") == ["OK", "OK", "PONG"]
             assert remote.call("PING") == "PONG"
             assert {session["peer"].split(":")[0] for session in gateway.sessions()} == {"unix", LOOPBACK}
-        with redis.Redis(unix_socket_path=str(path), retry=None) as client:
+        with redis.Redis(unix_socket_path=str(path)) as client:
             assert client.ping()
     assert not path.exists()
 
@@ -361,36 +372,34 @@ def test_an_upstream_may_be_a_unix_socket(redis_server: RedisServer) -> None:
 
 
 def test_one_client_too_many_is_told_so(redis_server: RedisServer) -> None:
-    with Gateway(redis_server, limits={"max_clients": 3}) as gateway:
-        wires = [gateway.wire() for _ in range(3)]
+    with Gateway(redis_server, limits={"max_clients": 3}) as gateway, gateway.wires(3) as wires:
         assert [wire.call("PING") for wire in wires] == ["PONG"] * 3
         with gateway.wire() as late:
             assert fails(late.reply(), "ERR max number of clients reached")
             assert late.is_closed()
-        wires.pop().socket.close()
+        wires[0].socket.close()
         wait_until(lambda: len(gateway.sessions()) == 2, "one left")
         with gateway.wire() as late:
             assert late.call("PING") == "PONG"
         assert gateway.stats()["sessions"]["turned_away"] == 1
-        for wire in wires:
-            wire.socket.close()
 
 
 def test_idle_clients_leave_unless_they_hold_something(redis_server: RedisServer, key: Keys) -> None:
-    with Gateway(redis_server, limits={"idle_timeout": "300ms"}) as gateway:
-        with gateway.wire() as idle, gateway.wire() as watching:
-            watching.call("WATCH", key("w"))
-            assert idle.is_closed()
-            assert watching.call("UNWATCH") == "OK"
+    with (
+        Gateway(redis_server, limits={"idle_timeout": "300ms"}) as gateway,
+        gateway.wire() as idle,
+        gateway.wire() as watching,
+    ):
+        watching.call("WATCH", key("w"))
+        assert idle.is_closed()
+        assert watching.call("UNWATCH") == "OK"
 
 
 def test_many_clients_share_few_connections(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
-    wires = [gateway.wire() for _ in range(100)]
-    for number, wire in enumerate(wires):
-        wire.pipeline(f"SET {key(str(number))} {number}", f"GET {key(str(number))}")
-    assert [wire.replies(2)[1] for wire in wires] == [str(number) for number in range(100)]
-    opened = [client for client in upstream_connections(redis_server) if client["db"] == "0"]
-    assert len(opened) < 20
-    for wire in wires:
-        wire.socket.close()
+    with gateway.wires(100) as wires:
+        for number, wire in enumerate(wires):
+            wire.pipeline(f"SET {key(str(number))} {number}", f"GET {key(str(number))}")
+        assert [wire.replies(2)[1] for wire in wires] == [str(number) for number in range(100)]
+        opened = [client for client in upstream_connections(redis_server) if client["db"] == "0"]
+        assert len(opened) < 20
     gateway.wait_until_quiet()

@@ -10,7 +10,7 @@ import hiredis
 import pytest
 import redis
 
-from gateways import Gateway, Wire, upstream_connections
+from gateways import Gateway, Wire, pack, upstream_connections
 from servers import RedisServer, wait_until
 
 Keys = Callable[[str], str]
@@ -30,6 +30,11 @@ def wire(gateway: Gateway) -> Iterator[Wire]:
 
 def fails(reply: object, start: str) -> bool:
     return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(start)
+
+
+def wait_until_waiting(gateway: Gateway, count: int) -> None:
+    """Until so many clients wait for a lease."""
+    wait_until(lambda: gateway.leases()["waiting"] == count, f"{count} wait")
 
 
 # What Redis promises
@@ -68,10 +73,10 @@ def test_redis_py_increments_by_watching_from_many_threads(gateway: Gateway, key
     def work() -> None:
         with gateway.client(protocol=protocol) as client:
             for _ in range(20):
-                client.transaction(lambda pipe: increment(pipe), key("n"))
+                client.transaction(increment, key("n"))
 
     def increment(pipe: redis.client.Pipeline) -> None:
-        value = int(pipe.get(key("n")) or 0)  # type: ignore[arg-type]
+        value = int(pipe.get(key("n")) or 0)
         pipe.multi()
         pipe.set(key("n"), value + 1)
 
@@ -175,9 +180,9 @@ def test_a_client_that_leaves_before_its_lease_is_there(redis_server: RedisServe
             for _ in range(5):
                 with gateway.wire() as wire:
                     wire.pipeline("MULTI", f"SET {key('a')} 1", "EXEC")
-                    wait_until(lambda: gateway.leases()["waiting"] == 1, "it waits")
+                    wait_until_waiting(gateway, 1)
                     wire.vanish()
-                wait_until(lambda: gateway.leases()["waiting"] == 0, "it left")
+                wait_until_waiting(gateway, 0)
         gateway.wait_until_quiet()
         with gateway.wire() as wire:
             assert wire.calls("MULTI", f"EXISTS {key('a')}", "EXEC") == ["OK", "QUEUED", [0]]
@@ -236,7 +241,9 @@ def kill_leases(server: RedisServer, state: str = "multi") -> None:
                 direct.client_kill_filter(client["id"])
 
 
-def test_a_connection_lost_inside_multi_executes_nothing(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
+def test_a_connection_lost_inside_multi_executes_nothing(
+    gateway: Gateway, redis_server: RedisServer, key: Keys
+) -> None:
     with gateway.wire() as wire:
         number = wire.call("CLIENT", "ID")
         wire.calls("MULTI", f"SET {key('a')} 1")
@@ -273,12 +280,11 @@ def test_a_watch_that_was_lost_makes_exec_fail_as_if_the_key_had_changed(redis_s
 
 
 def test_hundreds_of_transactions_share_few_connections(gateway: Gateway, redis_server: RedisServer, key: Keys) -> None:
-    wires = [gateway.wire() for _ in range(300)]
-    for number, wire in enumerate(wires):
-        wire.pipeline("MULTI", f"SET {key(str(number))} {number}", f"GET {key(str(number))}", "EXEC")
-    for number, wire in enumerate(wires):
-        assert wire.replies(4)[-1] == ["OK", str(number)]
-        wire.socket.close()
+    with gateway.wires(300) as wires:
+        for number, wire in enumerate(wires):
+            wire.pipeline("MULTI", f"SET {key(str(number))} {number}", f"GET {key(str(number))}", "EXEC")
+        for number, wire in enumerate(wires):
+            assert wire.replies(4)[-1] == ["OK", str(number)]
     gateway.wait_until_quiet()
     leases = gateway.leases()
     assert leases["opened"] - leases["closed"] - leases["lost"] <= 4
@@ -287,46 +293,52 @@ def test_hundreds_of_transactions_share_few_connections(gateway: Gateway, redis_
 
 def test_an_exhausted_pool_says_so_after_wait_timeout(redis_server: RedisServer, key: Keys) -> None:
     pool = {"max_connections": 2, "wait_timeout": "200ms", "max_waiting": 1}
-    with Gateway(redis_server, pool=pool) as gateway:
-        with gateway.wire() as one, gateway.wire() as two, gateway.wire() as three, gateway.wire() as four:
-            assert [one.call("WATCH", key("k")), two.call("MULTI")] == ["OK", "OK"]
-            started = time.monotonic()
-            three.send("MULTI")
-            wait_until(lambda: gateway.leases()["waiting"] == 1, "it waits")
-            assert "max_waiting 1" in str(four.call("WATCH", key("k")))
-            assert fails(three.reply(), "ERR poolgate: cache: ")
-            assert 0.15 < time.monotonic() - started < 5
-            assert three.calls("PING", f"SET {key('k')} 1") == ["PONG", "OK"], "the connection stays usable"
-            assert two.call("DISCARD") == "OK"
-            assert three.calls("MULTI", "PING", "EXEC") == ["OK", "QUEUED", ["PONG"]]
-            assert gateway.stats()["refusals"]["by_pool"] == {"pool_exhausted": 2}
+    with (
+        Gateway(redis_server, pool=pool) as gateway,
+        gateway.wire() as one,
+        gateway.wire() as two,
+        gateway.wire() as three,
+        gateway.wire() as four,
+    ):
+        assert [one.call("WATCH", key("k")), two.call("MULTI")] == ["OK", "OK"]
+        started = time.monotonic()
+        three.send("MULTI")
+        wait_until_waiting(gateway, 1)
+        assert "max_waiting 1" in str(four.call("WATCH", key("k")))
+        assert fails(three.reply(), "ERR poolgate: cache: ")
+        assert 0.15 < time.monotonic() - started < 5
+        assert three.calls("PING", f"SET {key('k')} 1") == ["PONG", "OK"], "the connection stays usable"
+        assert two.call("DISCARD") == "OK"
+        assert three.calls("MULTI", "PING", "EXEC") == ["OK", "QUEUED", ["PONG"]]
+        assert gateway.stats()["refusals"]["by_pool"] == {"pool_exhausted": 2}
 
 
 def test_what_stands_behind_a_refused_multi_is_not_executed(redis_server: RedisServer, key: Keys) -> None:
-    with Gateway(redis_server, pool={"max_connections": 1, "wait_timeout": "50ms"}) as gateway:
-        with gateway.wire() as holder, gateway.wire() as wire:
-            holder.call("MULTI")
-            replies = wire.calls("MULTI", f"SET {key('a')} 1", f"INCR {key('b')}", "EXEC", "PING")
-            assert all(isinstance(reply, hiredis.ReplyError) for reply in replies[:4]) and replies[4] == "PONG"
-            assert wire.call("EXISTS", key("a"), key("b")) == 0
-            # Who waited for the answer to MULTI goes on without a transaction.
-            assert isinstance(wire.call("MULTI"), hiredis.ReplyError)
-            assert wire.call("SET", key("c"), "1") == "OK"
+    with (
+        Gateway(redis_server, pool={"max_connections": 1, "wait_timeout": "50ms"}) as gateway,
+        gateway.wire() as holder,
+        gateway.wire() as wire,
+    ):
+        holder.call("MULTI")
+        replies = wire.calls("MULTI", f"SET {key('a')} 1", f"INCR {key('b')}", "EXEC", "PING")
+        assert all(isinstance(reply, hiredis.ReplyError) for reply in replies[:4]) and replies[4] == "PONG"
+        assert wire.call("EXISTS", key("a"), key("b")) == 0
+        # Who waited for the answer to MULTI goes on without a transaction.
+        assert isinstance(wire.call("MULTI"), hiredis.ReplyError)
+        assert wire.call("SET", key("c"), "1") == "OK"
 
 
 def test_who_waits_is_served_in_the_order_of_arrival(redis_server: RedisServer, key: Keys) -> None:
-    with Gateway(redis_server, pool={"max_connections": 1, "wait_timeout": "10s"}) as gateway:
-        wires = [gateway.wire() for _ in range(6)]
+    pool = {"max_connections": 1, "wait_timeout": "10s"}
+    with Gateway(redis_server, pool=pool) as gateway, gateway.wires(6) as wires:
         wires[0].call("MULTI")
         for number, wire in enumerate(wires[1:], 1):
             wire.pipeline("MULTI", f"RPUSH {key('order')} {number}", "EXEC")
-            wait_until(lambda number=number: gateway.leases()["waiting"] == number, f"{number} wait")  # type: ignore[misc]
+            wait_until_waiting(gateway, number)
         wires[0].call("DISCARD")
         for wire in wires[1:]:
             wire.replies(3)
         assert wires[0].call("LRANGE", key("order"), 0, -1) == ["1", "2", "3", "4", "5"]
-        for wire in wires:
-            wire.socket.close()
 
 
 def test_a_pipeline_inside_multi_is_bounded_while_the_upstream_stands_still(key: Keys) -> None:
@@ -335,7 +347,7 @@ def test_a_pipeline_inside_multi_is_bounded_while_the_upstream_stands_still(key:
         before = gateway.rss()
         server.pause()
         wire.socket.settimeout(0.5)
-        command = hiredis.pack_command(("SET", key("k"), "x" * 10_000)) * 16
+        command = pack("SET", key("k"), "x" * 10_000) * 16
         sent = 0
         with pytest.raises(TimeoutError):  # the gateway reads no more
             while sent < 200 << 20:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import hiredis
 import pytest
-from redis_playbook import Conversation, exhaust, pack, through
 
 from protocols.redis.login import Tag
 from protocols.redis.protocol import RedisProtocol
+from redis_playbook import Conversation, exhaust, pack, through
 from servers import RedisServer
 
 USERS = {"default": "s3cret", "app": "apple"}

@@ -12,9 +12,9 @@ import hiredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis_playbook import Conversation, exhaust, pack, through
 
 from protocols.redis.scan import encode
+from redis_playbook import Conversation, exhaust, pack, through
 from servers import RedisServer
 
 PING = b"*1\r\n$4\r\nPING\r\n"

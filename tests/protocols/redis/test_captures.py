@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis_playbook import Conversation, described
 
 from protocols.call import Call
+from redis_playbook import Conversation, described
 
 CAPTURES = sorted((Path(__file__).parent / "captures").glob("*.jsonl"))
 Chunk = tuple[str, bytes]  # who said it, and what

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis_playbook import Conversation, exhaust, through
 
 from protocols.errors import ProtocolError
 from protocols.redis.inline import split_inline
 from protocols.redis.scan import encode
+from redis_playbook import Conversation, exhaust, through
 from servers import RedisServer
 
 

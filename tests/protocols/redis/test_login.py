@@ -6,12 +6,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from redis_playbook import pack
 
 from protocols.errors import LoginError, PeerError
 from protocols.redis.login import MAX_REPLY, RedisLogin, Tag
 from protocols.redis.protocol import RedisProtocol
 from protocols.redis.scan import encode
+from redis_playbook import pack
 from servers import RedisServer
 
 GREETING = b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n"

@@ -8,7 +8,6 @@ import hiredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis_playbook import split_at_every_offset
 
 from protocols.errors import ProtocolError
 from protocols.redis.scan import (
@@ -21,6 +20,7 @@ from protocols.redis.scan import (
     encode,
     number,
 )
+from redis_playbook import split_at_every_offset
 
 BROKEN = "not a RESP reply"
 

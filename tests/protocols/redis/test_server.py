@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from redis_playbook import LIMITED_REPLY, Conversation, pack
 
 from protocols.redis.scan import encode
 from protocols.redis.server import MAX_RUN, MAX_RUN_BYTES
+from redis_playbook import LIMITED_REPLY, Conversation, pack
 
 SMALL = 1 << 10  # a request_buffer that is soon full
 

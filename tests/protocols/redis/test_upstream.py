@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from redis_playbook import RELAY_FROM, Conversation, pack
 
 from protocols.call import APP_ERROR, FATAL, OK, RETRYABLE, Call
 from protocols.codec import DONE, MORE, PUSH
@@ -12,6 +11,7 @@ from protocols.redis.commands import VERBS, find
 from protocols.redis.login import Tag
 from protocols.redis.scan import encode
 from protocols.redis.upstream import RedisUpstream, first_word
+from redis_playbook import RELAY_FROM, Conversation, pack
 
 
 def call(*names: str) -> Call:
