@@ -75,17 +75,6 @@ class Exchange(Driver):
         if session.codec.buffered() > self.request_buffer:
             session.pause_reading()  # it is stuck behind something: see proceed
 
-    def _blocked(self, session: Session) -> bool:
-        """The session may not go on with its next call."""
-        return (
-            session.parked is not None
-            or session.waiter is not None
-            or session.congested
-            or session.closing
-            or session.closed
-            or (session.barrier is not None and not session.codec.unfinished())
-        )
-
     def pump(self, session: Session, now: float) -> None:
         """Take up all calls that have arrived."""
         if session.pumping:
@@ -93,7 +82,7 @@ class Exchange(Driver):
         session.pumping = True
         codec = session.codec
         try:
-            while not self._blocked(session):
+            while not session.is_blocked():
                 if codec.unfinished():
                     if not self._relay(session):
                         break
@@ -194,29 +183,34 @@ class Exchange(Driver):
         """The call takes its place in the session's line and in the connection's."""
         if call.barrier:
             session.barrier = call
-        if call.blocking >= 0:
-            call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
         session.append(call)
+        self._transmit(session, connection, call, now)
+
+    def _transmit(self, session: Session, connection: Connection, call: Call, now: float) -> None:
+        if call.blocking >= 0:  # the client's own patience goes before the policy's
+            call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
         session.carrier = connection
         call.receiver = session
         connection.send(call, now)
 
     def _answer(self, session: Session, call: Call, now: float) -> None:
         """A call that the codec answers by itself, in its turn."""
-        answer = call.answer
         if call.done:
+            answer, call.answer = call.answer, b""
             self.meter.record(call, now)
-        else:
-            if not self._admit(session, call, now):
-                return
-            answer = session.codec.answer(call, now)
-            self.settle(call, now)
-            if session.codec.user != session.user:
-                self.identify(session)
-        call.answer = b""
-        session.append(call)
-        if call.closes:
-            session.closing = True
+            session.append(call)
+            session.complete(call, b"" if call.mute else answer, now)
+        elif self._admit(session, call, now):
+            session.append(call)
+            session.closing = session.closing or call.closes
+            self._take_effect(session, call, now)
+
+    def _take_effect(self, session: Session, call: Call, now: float) -> None:
+        """A local call: the codec answers, and may have made the client somebody else."""
+        answer = session.codec.answer(call, now)
+        self.settle(call, now)
+        if session.codec.user != session.user:
+            self.identify(session)
         session.complete(call, b"" if call.mute else answer, now)
 
     def _refuse(self, session: Session, call: Call, fault: Fault, now: float) -> None:
@@ -256,19 +250,12 @@ class Exchange(Driver):
             return
         if call.local:  # that there is a connection was all it needed
             self.endpoint.give_back(connection, connection.tag, [], now)
-            answer = session.codec.answer(call, now)
-            self.settle(call, now)
-            if session.codec.user != session.user:
-                self.identify(session)
-            session.complete(call, b"" if call.mute else answer, now)
+            self._take_effect(session, call, now)
             return
-        session.lease = session.carrier = connection
+        session.lease = connection
         connection.owner = session
         connection.codec.adopt(session.codec)
-        if call.blocking >= 0:
-            call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
-        call.receiver = session
-        connection.send(call, now)
+        self._transmit(session, connection, call, now)
         self.pump(session, now)
 
     def refused(self, session: Session, fault: Fault, now: float) -> None:

@@ -148,6 +148,17 @@ class Session(Borrower):
             self.driver.left(self)
             self.codec = _NO_CODEC
 
+    def is_blocked(self) -> bool:
+        """The session may not go on with its next call."""
+        return (
+            self.parked is not None
+            or self.waiter is not None
+            or self.congested
+            or self.closing
+            or self.closed
+            or (self.barrier is not None and not self.codec.unfinished())
+        )
+
     # The order of replies
 
     def append(self, call: Call) -> None:

@@ -247,7 +247,10 @@ def test_the_rest_of_a_large_request_goes_nowhere_when_its_connection_is_lost() 
     client.sends(large[:2000])
     assert client.loses_its_connection()
     assert client.client_got == b"-ERR poolgate: cache: connection to the upstream lost\r\n"
+    client.forwarded = b""
+    assert not client.codec.unfinished()
     assert client.sends(large[2000:] + pack("GET a")) == ["GET"]
+    assert client.forwarded == pack("GET a")
 
 
 def test_a_large_request_in_a_transaction() -> None:

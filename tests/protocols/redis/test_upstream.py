@@ -254,6 +254,19 @@ def test_a_long_message_is_relayed_in_pieces(kind: str, size: int, ahead: bytes)
         assert len(client.tail) == 0
 
 
+def test_what_a_long_array_is_does_not_depend_on_what_came_before_it() -> None:
+    """In RESP2 only its first word tells a message from a reply."""
+    pong, long_pong = message("*", b"pong", b"x"), message("*", b"pong", LONG)
+    note, long_note = message("*", b"message", b"a", b"1"), message("*", b"message", b"a", LONG)
+    for data, owed in ((pong + long_note, 1), (note + long_pong, 1), (pong + long_pong, 0), (note + long_note, 2)):
+        client = Conversation()
+        client.says("SUBSCRIBE a")
+        client.hears(confirmation("*", b"subscribe", b"a", 1))
+        client.says("PING x", "PING x")
+        assert client.hears(data[:100_000]) + client.hears(data[100_000:]) == data
+        assert len(client.in_flight) == owed
+
+
 def test_pieces_that_begin_like_a_confirmation_are_none() -> None:
     client = resp3("SUBSCRIBE a")
     client.hears(confirmation(">", b"subscribe", b"a", 1))
