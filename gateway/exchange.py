@@ -30,6 +30,7 @@ from protocols.errors import ProtocolError
 from protocols.fault import BUSY, DRAINING, LOST, POOL_EXHAUSTED, TIMEOUT, Fault
 
 _OWN_BOUNDS: Final = (BUSY, POOL_EXHAUSTED, DRAINING)  # faults that say nothing about the upstream
+_LEAST_READ_AHEAD: Final = 1 << 17  # bytes; a line that is allowed to be long has to fit
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
 
 
@@ -52,7 +53,7 @@ class Exchange(Driver):
         self.governance: Governance = governance
         self.output_buffer = output_buffer
         self.slow_client_timeout = slow_client_timeout
-        self.request_buffer: int = request_buffer
+        self.read_ahead: int = max(request_buffer, _LEAST_READ_AHEAD)
         self.meter = Meter(protocol.verbs)
         self.draining: bool = False
         self._waiting: Final[dict[Connection, deque[Session]]] = {}  # for room on a lane, first come first served
@@ -72,7 +73,7 @@ class Exchange(Driver):
         now = monotonic()
         session.used = now
         self.pump(session, now)
-        if session.codec.buffered() > self.request_buffer:
+        if session.codec.buffered() > self.read_ahead:
             session.pause_reading()  # it is stuck behind something: see proceed
 
     def pump(self, session: Session, now: float) -> None:
@@ -94,7 +95,7 @@ class Exchange(Driver):
         except ProtocolError as error:
             self._broken(session, codec.broken(error), now)
         session.pumping = False
-        if session.reading_paused and codec.buffered() <= self.request_buffer:
+        if session.reading_paused and codec.buffered() <= self.read_ahead:
             session.resume_reading()
         if session.ending or self.draining:
             session.let_go()
