@@ -21,10 +21,12 @@ ROOT: Final = Path(__file__).parent
 COMPILED_PACKAGES: Final = ("protocols", "policies", "pools")
 # ... and of gateway/ those that run for every call, as far as they exist.
 COMPILED_MODULES: Final = (
+    "gateway/chore.py",
     "gateway/endpoint.py",
     "gateway/exchange.py",
     "gateway/governance.py",
     "gateway/meter.py",
+    "gateway/parking.py",
     "gateway/roles.py",
     "gateway/service.py",
     "gateway/session.py",

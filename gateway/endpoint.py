@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final, final
 
 from gateway import logs
+from gateway.chore import Chore
 from gateway.roles import Borrower, Keeper
 from gateway.target import Target
 from gateway.upstream import GIVEN_UP, OPEN, OPENING, ORDERLY, STATES, Connection
@@ -20,33 +21,13 @@ from pools.lease import LeasePool
 from pools.settings import PoolSettings
 from pools.slot import Close, Grant, Open, Refuse, Slot, Waiter
 from pools.throttle import Throttle
-from protocols.call import Call, Receiver
+from protocols.call import Call
 from protocols.codec import Protocol
 from protocols.fault import NO_ENDPOINT, POOL_EXHAUSTED, Fault
 from protocols.histogram import Histogram
 
 MAX_HELD: Final = 32  # lanes that are left to slow clients while others get new ones
 MAX_LANES: Final = 256  # of all tags together: a client that SELECTs through all databases meets an end
-
-
-@final
-class Chore(Receiver):
-    """Commands of the gateway's own on a lease: they prepare it for a borrower, or make it clean behind one."""
-
-    def __init__(self, endpoint: Endpoint, connection: Connection, tag: object, borrower: Borrower | None) -> None:
-        self.endpoint: Final = endpoint
-        self.connection: Final = connection
-        self.tag: Final = tag
-        self.borrower: Borrower | None = borrower
-
-    def replied(self, call: Call, data: bytes, now: float) -> None:
-        """Done when the last reply is there and none was an error."""
-        if call.waiting == 0:
-            self.endpoint.chore_done(self, call.errors + call.failures == 0, now)
-
-    def failed(self, call: Call, fault: Fault, now: float) -> None:
-        """The upstream did not do it in time, or is gone."""
-        self.endpoint.chore_done(self, False, now)
 
 
 @final
@@ -76,6 +57,7 @@ class Endpoint(Keeper):
         self.lane_create_time: Final = Histogram()
         self.on_room: Callable[[Connection, float], None] = _nobody_waits
         self.closing: bool = False
+        self._driving: bool = False
         self._timer: Any = None
         self._timer_at: float = inf
 
@@ -93,6 +75,8 @@ class Endpoint(Keeper):
         """A lane with this tag: the numbered one if it works or can be opened, else another."""
         group = self.lanes.get(tag)
         if group is None:
+            if sum(map(len, self.lanes.values())) >= MAX_LANES:
+                self._close_idle_lanes(now, 0.0)
             group = self.lanes[tag] = [None] * self.settings.lanes
         number %= len(group)
         lane = group[number]
@@ -119,8 +103,6 @@ class Endpoint(Keeper):
         if self.closing or self.throttle.ready_at() > now:
             self._arm(now)
             return None
-        if sum(map(len, self.lanes.values())) > MAX_LANES:
-            self._close_idle_lanes(now, 0.0)
         self.throttle.take(now)
         connection = self._connection(tag)
         group[number] = connection
@@ -181,17 +163,23 @@ class Endpoint(Keeper):
         self._drive(now)
 
     def _drive(self, now: float) -> None:
-        """Perform what the pool decided."""
-        while (action := self.leases.next_action()) is not None:
-            if isinstance(action, Open):
-                self._open_lease(action.slot)
-            elif isinstance(action, Grant):
-                self._grant(action.waiter, action.slot, now)
-            elif isinstance(action, Close):
-                self._carrier(action.slot).close()
-            elif isinstance(action, Refuse):
-                fault = Fault(action.reason, self.protocol.service, action.detail, "", self.name)
-                action.waiter.carrier.lease_refused(fault, now)
+        """Perform what the pool decided; what that leads to is performed by the same loop, not deeper in the stack."""
+        if self._driving:
+            return
+        self._driving = True
+        try:
+            while (action := self.leases.next_action()) is not None:
+                if isinstance(action, Open):
+                    self._open_lease(action.slot)
+                elif isinstance(action, Grant):
+                    self._grant(action.waiter, action.slot, now)
+                elif isinstance(action, Close):
+                    self._carrier(action.slot).close()
+                elif isinstance(action, Refuse):
+                    fault = Fault(action.reason, self.protocol.service, action.detail, "", self.name)
+                    action.waiter.carrier.lease_refused(fault, now)
+        finally:
+            self._driving = False
         self._arm(now)
 
     def _carrier(self, slot: Slot) -> Connection:
@@ -200,7 +188,8 @@ class Endpoint(Keeper):
         return connection
 
     def _open_lease(self, slot: Slot) -> None:
-        connection = self._connection(slot.tag if slot.tag is not None else self.protocol.base_tag)
+        # With the usual tag: that a client asks for a state that the upstream refuses says nothing about the upstream.
+        connection = self._connection(self.protocol.base_tag)
         connection.slot = slot
         slot.carrier = connection
         self._connect_soon(connection)
@@ -219,7 +208,7 @@ class Endpoint(Keeper):
         self, connection: Connection, commands: list[bytes], tag: object, borrower: Borrower | None, now: float
     ) -> None:
         call = Call(self.protocol.verbs[0], len(commands), b"".join(commands), now)
-        call.receiver = Chore(self, connection, tag, borrower)
+        call.receiver = Chore(self.chore_done, connection, tag, borrower)
         call.deadline = now + self.settings.connect_timeout
         connection.send(call, now)
 
@@ -306,7 +295,10 @@ class Endpoint(Keeper):
                 self.leases.lost(connection.slot, now)
         elif never_open:
             self.lanes_failed += 1
-            self.throttle.failed(connection.born, detail, now)
+            if connection.tag_refused:
+                self.protocol.refused(connection.tag)
+            else:
+                self.throttle.failed(connection.born, detail, now)
         elif connection not in self.retiring:
             self.lanes_lost += 1
         self.retiring.discard(connection)

@@ -11,16 +11,15 @@ most one call, and reads no further behind it, so that nothing grows.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from time import monotonic
 from typing import Final
 
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.meter import Meter
-from gateway.session import Driver, Session
-from gateway.upstream import CLOSED, OPEN, OPENING, Connection
+from gateway.parking import Parking
+from gateway.session import Session
+from gateway.upstream import OPEN, Connection
 from policies.gate import Plan
 from policies.timeout import timeout_fault
 from pools.slot import Waiter
@@ -34,7 +33,7 @@ _LEAST_READ_AHEAD: Final = 1 << 17  # bytes; a line that is allowed to be long h
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
 
 
-class Exchange(Driver):
+class Exchange(Parking):
     """Sessions, governance and the endpoint of one service, brought together."""
 
     def __init__(
@@ -47,17 +46,14 @@ class Exchange(Driver):
         slow_client_timeout: float,
         request_buffer: int,
     ) -> None:
-        self.name: Final = protocol.service
+        super().__init__(protocol.service, endpoint)
         self.protocol: Final = protocol
-        self.endpoint: Final = endpoint
         self.governance: Governance = governance
         self.output_buffer = output_buffer
         self.slow_client_timeout = slow_client_timeout
         self.read_ahead: int = max(request_buffer, _LEAST_READ_AHEAD)
         self.meter = Meter(protocol.verbs)
         self.draining: bool = False
-        self._waiting: Final[dict[Connection, deque[Session]]] = {}  # for room on a lane, first come first served
-        endpoint.on_room = self.has_room
 
     def identify(self, session: Session) -> None:
         """The client is who its codec says: its plans follow."""
@@ -107,7 +103,7 @@ class Exchange(Driver):
             return False
         if lease.write_paused:
             if session.parked_for is None:
-                self._wait_for_room(session, lease, None)
+                self.wait_for_room(session, lease, None)
             return False
         return lease.send_piece(session.codec.piece())
 
@@ -122,17 +118,26 @@ class Exchange(Driver):
 
     def submit(self, session: Session, call: Call, now: float) -> None:
         """Send a call where it belongs, or say at once why not."""
-        if call.done or (call.local and not call.barrier):
-            self._answer(session, call, now)
-            return
         codec = session.codec
+        if call.done or (call.local and not call.barrier):
+            if call.in_turn and session.head is not None:
+                session.parked = call
+            else:
+                self._answer(session, call, now)
+            return
+        if session.ending and (call.blocking >= 0 or codec.pushes):
+            session.close()  # nobody would hear of it
+            return
         if codec.pin is not None:
             connection = session.lease
             if connection is None:
                 self._borrow(session, call, now)
                 return
+            if connection.state > OPEN:
+                session.parked = call  # the loss of the lease is being dealt with; that takes it up
+                return
             if connection.full:
-                self._wait_for_room(session, connection, call)
+                self.wait_for_room(session, connection, call)
                 return
         else:
             lane = session.lane
@@ -153,16 +158,16 @@ class Exchange(Driver):
         tag = session.codec.tag
         lane = session.lane
         if lane is not None and lane.full and lane.state <= OPEN and session.lane_tag is tag and lane.holds == 0:
-            self._wait_for_room(session, lane, call)
+            self.wait_for_room(session, lane, call)
             return None
         found = self.endpoint.lane(tag, session.number, now)
         if isinstance(found, Fault):
-            self._refuse(session, call, found, now)
+            self.refuse(session, call, found, now)
             return None
         session.lane = found
         session.lane_tag = tag
         if found.full:
-            self._wait_for_room(session, found, call)
+            self.wait_for_room(session, found, call)
             return None
         return found
 
@@ -177,7 +182,7 @@ class Exchange(Driver):
         if call.count > 1:
             session.rest = session.codec.split(call)[::-1]  # the pump takes them up one by one: each may have to wait
         else:
-            self._refuse(session, call, fault, now)
+            self.refuse(session, call, fault, now)
         return False
 
     def _send(self, session: Session, connection: Connection, call: Call, now: float) -> None:
@@ -214,7 +219,7 @@ class Exchange(Driver):
             self.identify(session)
         session.complete(call, b"" if call.mute else answer, now)
 
-    def _refuse(self, session: Session, call: Call, fault: Fault, now: float) -> None:
+    def refuse(self, session: Session, call: Call, fault: Fault, now: float) -> None:
         """Say why not, in the protocol's words and in the call's turn."""
         answer = session.codec.refuse(call, fault)
         if session.codec.unfinished():
@@ -252,6 +257,10 @@ class Exchange(Driver):
         if call.local:  # that there is a connection was all it needed
             self.endpoint.give_back(connection, connection.tag, [], now)
             self._take_effect(session, call, now)
+            return
+        if call.blocking < 0 and 0.0 < call.deadline <= now:
+            self.endpoint.give_back(connection, connection.tag, [], now)
+            self.failed(session, call, Fault(TIMEOUT, self.name, "no connection in time", "", connection.endpoint), now)
             return
         session.lease = connection
         connection.owner = session
@@ -299,7 +308,8 @@ class Exchange(Driver):
         lost = session.carrier
         if fault.reason == LOST and not call.sent and not call.retried and lost is not None and session.lease is None:
             call.retried = True
-            found = self.endpoint.lane(lost.tag, session.number, now)  # not the session's tag: it may be SELECTs ahead
+            # Where those before it went, for order's sake; else by its own tag: the session may be SELECTs ahead.
+            found = lost if lost.state <= OPEN else self.endpoint.lane(lost.tag, session.number, now)
             if isinstance(found, Connection) and not found.full:
                 session.carrier = found
                 call.receiver = session
@@ -326,6 +336,10 @@ class Exchange(Driver):
 
     def finished(self, session: Session, call: Call, now: float) -> None:
         """See Driver."""
+        if call.unfinished and session.codec.unfinished():
+            session.codec.discard()
+            if session.lease is not None:
+                session.lease.abort("replied to half a request")
         if call is session.barrier:
             session.barrier = None
             session.codec.finished(call, now)
@@ -352,44 +366,3 @@ class Exchange(Driver):
             self.pump(session, now)
         elif session.ending or self.draining:
             session.let_go()
-
-    # Room on a lane
-
-    def _wait_for_room(self, session: Session, lane: Connection, call: Call | None) -> None:
-        """Park the session, first come first served, until the lane has room again or wait_timeout is over."""
-        session.parked = call
-        session.parked_for = lane
-        line = self._waiting.get(lane)
-        if line is None:
-            line = self._waiting[lane] = deque()
-        line.append(session)
-        wait_timeout = self.endpoint.settings.wait_timeout
-        if call is not None and lane is not session.lease and wait_timeout > 0:
-            asyncio.get_running_loop().call_later(wait_timeout, self._waited_enough, session, call)
-
-    def _waited_enough(self, session: Session, call: Call) -> None:
-        if session.parked is not call or session.closed:
-            return
-        now = monotonic()
-        lane, session.parked, session.parked_for = session.parked_for, None, None
-        name = lane.endpoint if lane is not None else ""
-        detail = f"no room on a lane within wait_timeout (lane_calls {self.endpoint.settings.lane_calls})"
-        self._refuse(session, call, Fault(BUSY, self.name, detail, "", name), now)
-        self.proceed(session, now)
-
-    def has_room(self, lane: Connection, now: float) -> None:
-        """Sessions that wait for this lane go on, as long as it has room."""
-        if lane.state == CLOSED and lane.slot is not None:
-            self._waiting.pop(lane, None)  # its session hears by itself that its lease is lost
-            return
-        line = self._waiting.get(lane)
-        while line and (not lane.full or lane.state not in (OPENING, OPEN)):
-            session = line.popleft()
-            if session.parked_for is not lane or session.closed:
-                continue
-            call, session.parked, session.parked_for = session.parked, None, None
-            if call is not None:
-                self.submit(session, call, now)
-            self.pump(session, now)
-        if not line:
-            self._waiting.pop(lane, None)

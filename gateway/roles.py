@@ -31,7 +31,7 @@ class Keeper:
         """It is logged in."""
 
     def ended(self, connection: Connection, detail: str, now: float) -> None:
-        """It is over, or never opened. Its calls have failed already."""
+        """It is over, or never opened. Its calls fail next."""
 
     def has_room(self, connection: Connection, now: float) -> None:
         """It takes calls again."""

@@ -97,6 +97,8 @@ class Service(Exchange):
         session = self.sessions.get(number)
         if session is not None:
             session.closing = True
+            if session.pumping:
+                return  # it asked for it itself: it closes behind its last reply
             if session.head is None:
                 asyncio.get_running_loop().call_soon(session.close)
             else:
@@ -106,7 +108,7 @@ class Service(Exchange):
         """End the wait of a session that blocks, as CLIENT UNBLOCK asks."""
         session = self.sessions.get(number)
         call = session.head if session is not None else None
-        if session is None or call is None or call.blocking < 0 or session.lease is None:
+        if session is None or call is None or call.blocking < 0 or call.partial or session.lease is None:
             return False
         lease, now = session.lease, monotonic()
         call.receiver = None
@@ -114,7 +116,7 @@ class Service(Exchange):
         call.outcome = CANCELLED
         self.settle(call, now)
         lease.abort("its blocked call was ended")
-        session.complete(call, answer, now)
+        session.complete(call, b"" if call.mute else answer, now)
         return True
 
     def start(self) -> None:

@@ -19,6 +19,8 @@ from protocols.call import Call
 from protocols.codec import ServerCodec
 from protocols.fault import Fault
 
+_CALL_BYTES: Final = 256  # what a call takes, roughly
+
 
 class Driver:
     """Who a session hands its events to: the exchange."""
@@ -84,10 +86,12 @@ class Session(Borrower):
         self.lease: Connection | None = None
         self.waiter: Waiter | None = None  # for a lease
         self.parked: Call | None = None  # waits until the calls before it are replied, or until its lane has room
+        self.patience: Any = None  # the timer that ends that
         self.parked_for: Connection | None = None  # the lane that has to have room
         self.rest: list[Call] = []  # of a run that was refused as a whole, its commands one by one, the first one last
         self.barrier: Call | None = None  # nothing goes on before its reply
 
+        self.kept: i64 = 0  # bytes of answers that wait for their turn, roughly
         self.pumping: bool = False  # its calls are being taken up right now
         self.ending: bool = False  # the client sends no more
         self.closing: bool = False  # no more calls; closes behind the last reply
@@ -154,6 +158,7 @@ class Session(Borrower):
             self.parked is not None
             or self.waiter is not None
             or self.congested
+            or self.kept > self.driver.output_buffer
             or self.closing
             or self.closed
             or (self.barrier is not None and not self.codec.unfinished())
@@ -184,6 +189,7 @@ class Session(Borrower):
         call.done = True
         if self.head is not call:
             call.answer += answer
+            self.kept += len(answer) + _CALL_BYTES
             return
         if answer:
             self.deliver(answer)
@@ -198,6 +204,7 @@ class Session(Borrower):
             self.head = following
             if following is None:
                 self.tail = None
+                self.kept = 0
             self.driver.finished(self, call, now)
             call = self.head
             if call is not None and call.answer:

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from gateway.roles import Borrower, Keeper
 from protocols.call import Call, Receiver
 from protocols.codec import DONE, PUSH, Login, UpstreamCodec
-from protocols.errors import PeerError
+from protocols.errors import PeerError, TagError
 from protocols.fault import LOST, TIMEOUT, Fault
 from protocols.settings import render_duration
 
@@ -63,6 +63,7 @@ class Connection:
         self.expires_at: float = inf
         self.used: float = self.born
         self.owner: Borrower | None = None  # of a lease
+        self.tag_refused: bool = False  # why it ended: the upstream itself is well
         self.slot: Any = None  # of a lease, in its pool
         self.loop: Any = asyncio.get_running_loop()
         self.transport: Any = None
@@ -194,6 +195,9 @@ class Connection:
                 self._log_in(data, now)
             else:
                 self._replies(data, now)
+        except TagError as error:
+            self.tag_refused = True
+            self.abort(str(error))
         except PeerError as error:
             self.abort(str(error) if self.login is not None else f"protocol error: {error}")
 
@@ -231,6 +235,8 @@ class Connection:
             self._transmit(call)
             call = call.behind
         self.keeper.opened(self, now)
+        if self.full:
+            self._check_room(now)  # those who left while it opened may have made some
 
     def _drop_deserted(self) -> None:
         """Calls whose client left before anything was sent are not sent at all."""
@@ -266,7 +272,7 @@ class Connection:
             end = codec.end
             if call is not None and end > start:
                 self.in_flight -= before - call.waiting
-                self.relaying = False
+                self.relaying = call.partial = False
                 if found == DONE:
                     self._next_in_line(call)
                 receiver = call.receiver
@@ -375,6 +381,7 @@ class Connection:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        self.timer_at = inf
         if self.attempt is not None:
             self.attempt.cancel()
         self.keeper.ended(self, detail, now)  # first, so that what is tried again sees that this one is gone

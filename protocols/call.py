@@ -76,7 +76,7 @@ class Call:
 
     __slots__ = (
         "answer", "barrier", "behind", "blamed", "blocking", "closes", "count", "deadline", "done", "errors",
-        "failures", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver", "request",
+        "failures", "in_turn", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver", "request",
         "retried", "sent", "size", "started", "unfinished", "verb", "verbs", "waiting",
     )  # fmt: skip
 
@@ -91,6 +91,7 @@ class Call:
 
         # What the codec asks of the exchange.
         self.local: bool = False  # the codec answers it, once admitted
+        self.in_turn: bool = False  # ... and only when all before it are replied
         self.barrier: bool = False  # nothing of this session goes on before its reply
         self.observed: bool = False  # the codec sees the reply before the client does
         self.mute: bool = False  # the client does not want the reply

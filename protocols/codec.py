@@ -191,6 +191,9 @@ class Protocol:
         """The login of a new upstream connection that is to have this tag."""
         raise NotImplementedError
 
+    def refused(self, tag: object) -> None:
+        """The upstream refused a connection this tag: what was believed of the tag is wrong."""
+
     def prelude(self, have: object, want: object) -> list[bytes]:
         """Commands, one reply each, that bring an idle connection from one tag to another."""
         return []

@@ -13,3 +13,7 @@ class ProtocolError(PeerError):
 
 class LoginError(PeerError):
     """The upstream refused the gateway; the text says why, without secrets."""
+
+
+class TagError(LoginError):
+    """The upstream took the gateway in, but refused the state that this connection was to have."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from protocols.codec import Login
-from protocols.errors import LoginError
+from protocols.errors import LoginError, TagError
 from protocols.redis.scan import MORE, ReplyScanner, encode
 from protocols.redis.values import ErrorReply, decode
 
@@ -76,7 +76,9 @@ class RedisLogin(Login):
         if self.state == _HELLO:
             return self._greeted(value)
         if isinstance(value, ErrorReply):
-            raise LoginError(f"{'AUTH' if self.state == _AUTH else 'SELECT'} refused: {value.text}")
+            if self.state == _AUTH:
+                raise LoginError(f"AUTH refused: {value.text}")
+            raise TagError(f"SELECT {self.tag.db} refused: {value.text}")
         return self._select() if self.state == _AUTH else None
 
     def _greeted(self, value: object) -> bytes | None:

@@ -72,6 +72,11 @@ class RedisProtocol(Protocol):
         assert isinstance(tag, Tag)
         return RedisLogin(tag, self._user, self._password, self.shared.learned)
 
+    def refused(self, tag: object) -> None:
+        """See Protocol."""
+        if isinstance(tag, Tag) and tag.db != self.shared.db:
+            self.shared.valid_dbs.discard(tag.db)
+
     def prelude(self, have: object, want: object) -> list[bytes]:
         """SELECT, and HELLO where the protocol version differs; HELLO keeps the database."""
         assert isinstance(have, Tag) and isinstance(want, Tag)

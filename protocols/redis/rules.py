@@ -134,6 +134,7 @@ class RuledState(ClientState):
     def _local(self, call: Call, command: Command) -> None:
         call.local = command.name in ANSWERS
         call.closes = command.name == "QUIT"
+        call.in_turn = command.name == "RESET"  # replies on their way would change what it has reset
         if command.name == "SELECT":
             self._select(call)
         elif command.name == "HELLO" and not self.shared.greeted:
@@ -252,7 +253,7 @@ class RuledState(ClientState):
             self._watched(call)
         elif name == "MONITOR":
             self.monitoring = call.errors == 0 and call.failures == 0
-        elif name == "SELECT" and not call.errors and not call.failures:
+        elif name == "SELECT" and data == OK:  # inside MULTI it is only queued
             db = _database(call.request)
             if db >= 0:
                 self.shared.valid_dbs.add(db)
@@ -333,9 +334,11 @@ class RuledState(ClientState):
 
     def lease_lost(self) -> bool:
         """Subscribers have to connect anew, since they missed messages; a transaction can end in order."""
-        if self.channels is not None or self.monitoring or self.tracking:
+        listening = self.channels is not None or self.monitoring or self.tracking
+        if listening or (self.stuck is not None and self.stuck != LOST):
             return False
         self.errand = None
+        self.dirty = False
         if self.in_multi:
             self.stuck = LOST
             self.multi_broken = True

@@ -80,7 +80,7 @@ def test_where_hello_is_not_to_be_had_auth_will_do(refusal: bytes) -> None:
         ([b"-ERR max number of clients reached\r\n"], "HELLO 2 refused: ERR max number"),
         ([b"-DENIED Redis is running in protected mode\r\n"], "HELLO 2 refused: DENIED"),
         ([OLD, b"-ERR invalid password\r\n"], "AUTH refused: ERR invalid password"),
-        ([GREETING, b"-ERR DB index is out of range\r\n"], "SELECT refused: ERR DB index"),
+        ([GREETING, b"-ERR DB index is out of range\r\n"], "SELECT 3 refused: ERR DB index"),
         ([GREETING + b"+OK\r\n"], "more than it was asked for"),
         ([b"$100000\r\n" + b"x" * MAX_REPLY], "too long"),
     ],
@@ -175,7 +175,7 @@ def test_a_server_older_than_hello() -> None:
 
 
 def test_a_database_that_does_not_exist(redis_server: RedisServer) -> None:
-    with pytest.raises(LoginError, match="SELECT refused: ERR DB index is out of range"):
+    with pytest.raises(LoginError, match="SELECT 99 refused: ERR DB index is out of range"):
         log_in(redis_server.port, Tag(99, 2), "", "")
 
 
