@@ -107,7 +107,9 @@ def test_a_refused_large_request_ends_in_order(server: RedisServer, key: Name) -
     with RedisServer(settings={"proto-max-bulk-len": "1mb"}) as small, Gateway(small) as gateway:
         with gateway.wire() as wire:
             wire.send("SET", key("big"), "x" * 3_000_000)
-            assert "Protocol error: invalid bulk length" in str(wire.reply())
+            # Redis says why and closes; with much unread, the reset may overtake its words.
+            answer = str(wire.reply())
+            assert "invalid bulk length" in answer or "poolgate: cache: connection to the upstream lost" in answer
             assert wire.call("PING") == "PONG"
         gateway.wait_until_quiet()
 
