@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 
 import hiredis
 import pytest
 import redis
+from fake_upstream import FakeUpstream, greet
 
 from gateways import Gateway, Wire, upstream_connections
 from servers import LOOPBACK, RedisServer
@@ -59,6 +62,27 @@ def test_commands_of_one_pipeline_go_to_the_database_selected_before_them(wire: 
     commands = f"SELECT 1|SET {name} one|SELECT 2|SET {name} two|SELECT 1|GET {name}|SELECT 2|GET {name}|SELECT 0"
     replies = wire.calls(*commands.split("|"), f"GET {name}")
     assert replies == ["OK", "OK", "OK", "OK", "OK", "one", "OK", "two", "OK", None]
+
+
+def test_commands_are_executed_in_order_though_they_take_several_connections() -> None:
+    """The reply in database 0 takes its time; what comes behind it for database 1 is not sent before."""
+    seen: list[str] = []
+
+    def behave(connection: socket.socket) -> None:
+        greet(connection)
+        while data := connection.recv(4096):
+            if b"first" in data:
+                seen.append("first arrives")
+                time.sleep(0.2)
+                seen.append("first is done")
+            if b"second" in data:
+                seen.append("second arrives")
+            connection.sendall(b"+OK\r\n" * data.count(b"*"))
+
+    with FakeUpstream(behave) as upstream, Gateway(upstream.address) as gateway, gateway.wire() as wire:
+        assert wire.calls("SELECT 1", "GET x", "SELECT 0") == ["OK", "OK", "OK"]
+        assert wire.calls("SET first 1", "SELECT 1", "SET second 1") == ["OK", "OK", "OK"]
+    assert seen == ["first arrives", "first is done", "second arrives"]
 
 
 @pytest.mark.parametrize("index", [str(NO_SUCH_DB), "-1", "x", "1.5", ""])
