@@ -11,6 +11,7 @@ most one call, and reads no further behind it, so that nothing grows.
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import Final
 
@@ -105,7 +106,23 @@ class Exchange(Parking):
             if session.parked_for is None:
                 self.wait_for_room(session, lease, None)
             return False
-        return lease.send_piece(session.codec.piece())
+        sent = lease.send_piece(session.codec.piece())
+        call = session.tail
+        if not session.codec.unfinished() and call is not None and call.deadline < 0.0:
+            now = monotonic()
+            call.deadline = now - call.deadline
+            if call.deadline < lease.timer_at:
+                lease.arm(call.deadline, now)
+        return sent
+
+    def _wait_for_the_rest(self, session: Session, call: Call) -> None:
+        """A client in the middle of a large request has to send some of it now and then: it holds a lease."""
+        if session.closed or session.tail is not call or not session.codec.unfinished():
+            return
+        if session.parked_for is None and monotonic() - session.used >= self.slow_client_timeout:
+            session.abort()
+        else:
+            asyncio.get_running_loop().call_later(self.slow_client_timeout, self._wait_for_the_rest, session, call)
 
     def _broken(self, session: Session, farewell: bytes, now: float) -> None:
         """The client broke the protocol: it learns so behind the replies it is owed, and has to leave."""
@@ -195,6 +212,10 @@ class Exchange(Parking):
     def _transmit(self, session: Session, connection: Connection, call: Call, now: float) -> None:
         if call.blocking >= 0:  # the client's own patience goes before the policy's
             call.deadline = now + call.blocking + BLOCKING_MARGIN if call.blocking > 0 else 0.0
+        elif call.unfinished:
+            if call.deadline > 0.0:
+                call.deadline = now - call.deadline  # below 0: so long from the end of the request on
+            self._wait_for_the_rest(session, call)
         session.carrier = connection
         call.receiver = session
         connection.send(call, now)

@@ -100,7 +100,7 @@ class Connection:
         if self.in_flight >= self.max_calls:
             self.full = True
         if 0.0 < call.deadline < self.timer_at:
-            self._arm(call.deadline, now)
+            self.arm(call.deadline, now)
         if self.state != OPENING:
             self._transmit(call)
 
@@ -129,7 +129,8 @@ class Connection:
 
     # Time
 
-    def _arm(self, when: float, now: float) -> None:
+    def arm(self, when: float, now: float) -> None:
+        """Look at the deadlines then."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer_at = when
@@ -146,7 +147,8 @@ class Connection:
             behind = call.behind
             if call.receiver is not None and call.deadline > 0.0:
                 if call.deadline <= now:
-                    self._give_up(call, now)
+                    if not call.partial:  # what has begun to arrive only has to go on
+                        self._give_up(call, now)
                     if self.silent_since == 0.0:
                         self.silent_since = now
                 elif call.deadline < soonest:
@@ -155,13 +157,14 @@ class Connection:
         if self.state == CLOSED:
             return
         if self.silent_since > 0.0:
+            self.silent_since = now if self.holds > 0 else self.silent_since  # then it is we who do not listen
             stalled_at = self.silent_since + self.stall_timeout
             if stalled_at <= now:
                 self.abort(f"silent for {render_duration(round(now - self.silent_since, 3))} after a timeout")
                 return
             soonest = min(soonest, stalled_at)
         if soonest < self.timer_at:
-            self._arm(soonest, now)
+            self.arm(soonest, now)
 
     def _give_up(self, call: Call, now: float) -> None:
         receiver = call.receiver

@@ -151,6 +151,25 @@ def test_a_pipeline_of_a_hundred_thousand_commands(gateway: Gateway, key: Keys) 
     assert peak.growth < GROWTH, f"{peak.growth >> 20} MB"
 
 
+def test_a_timeout_is_for_the_beginning_of_a_reply_and_from_the_end_of_a_request(server: RedisServer) -> None:
+    with Gateway(server, policies=[{"timeout": "100ms"}]) as gateway, gateway.wire() as wire:
+        wire.raw(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n" % (20 * MB))
+        for _ in range(20):
+            wire.raw(b"x" * MB)
+            time.sleep(0.02)
+        assert wire.raw(b"\r\n").reply() == "OK"
+        wire.send("GET", "big")
+        left = len(b"$%d\r\n" % (20 * MB)) + 20 * MB + 2
+        while left:
+            left -= len(wire.socket.recv(min(left, MB // 2)))
+            time.sleep(0.02)
+        assert wire.call("ECHO", "x") == "x"
+        server.pause()
+        wire.raw(pack("SET", "big", "y" * MB))
+        assert "no reply within 100ms (policy timeout)" in str(wire.reply())
+        server.resume()
+
+
 # Slow clients
 
 
@@ -173,13 +192,13 @@ def test_a_slow_reader_gets_all_of_a_large_value_in_the_end(server: RedisServer)
     with Gateway(server, limits={"slow_client_timeout": "500ms"}) as gateway, gateway.wire() as slow:
         slow.call("SET", "big", "x" * (20 * MB))
         slow.send("GET", "big")
-        got = 0
+        left = len(b"$%d\r\n" % (20 * MB)) + 20 * MB + 2
         for _ in range(15):  # for longer than slow_client_timeout, and always moving
-            got += len(slow.socket.recv(300_000))
+            left -= len(slow.socket.recv(300_000))
             time.sleep(0.05)
-        while got < 20 * MB:
-            got += len(slow.socket.recv(MB))
-        assert slow.raw(b"").call("ECHO", "x") == "x"
+        while left:
+            left -= len(slow.socket.recv(min(left, MB)))
+        assert slow.call("ECHO", "x") == "x"
 
 
 def test_a_trickling_reader_does_not_hold_up_others_for_long(server: RedisServer) -> None:
@@ -243,6 +262,20 @@ def test_a_slow_writer_of_a_large_value_holds_up_nobody(gateway: Gateway, server
             wire.raw(b"x" * 5_000_000 + b"\r\n")
             assert wire.reply() == "OK"
         assert other.call("STRLEN", "slow1") == 10_000_000
+
+
+def test_a_client_that_sends_no_more_of_a_large_value_is_disconnected(server: RedisServer) -> None:
+    limits = {"slow_client_timeout": "300ms"}
+    with Gateway(server, limits=limits) as gateway, gateway.wire() as stuck, gateway.wire() as slow:
+        start = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n" + b"x" * 400_000
+        stuck.raw(start)
+        slow.raw(start)
+        for _ in range(12):
+            time.sleep(0.1)
+            slow.raw(b"x" * 50_000)
+        assert stuck.is_closed()
+        assert slow.raw(b"\r\n").reply() == "OK"
+        gateway.wait_until_free()
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_large_value(gateway: Gateway, server: RedisServer, key: Keys) -> None:
