@@ -21,16 +21,21 @@ ROOT: Final = Path(__file__).parent
 COMPILED_PACKAGES: Final = ("protocols", "policies", "pools")
 # ... and of gateway/ those that run for every call, as far as they exist.
 COMPILED_MODULES: Final = (
+    "gateway/balance.py",
     "gateway/chore.py",
+    "gateway/driver.py",
     "gateway/endpoint.py",
     "gateway/exchange.py",
     "gateway/governance.py",
+    "gateway/layers.py",
+    "gateway/line.py",
     "gateway/meter.py",
     "gateway/parking.py",
     "gateway/roles.py",
     "gateway/service.py",
     "gateway/session.py",
     "gateway/target.py",
+    "gateway/tls.py",
     "gateway/upstream.py",
 )
 # `make types` is where types are checked. Here they only steer the compiler, so what is not installed in the

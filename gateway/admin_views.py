@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias, final
 import gateway.service
 from gateway import logs
 from gateway.config import Config, dump
+from gateway.endpoint import Endpoint
 from gateway.metrics import Exposition, quantile
 from gateway.metrics_table import Scrape, build, governors, pins
 from gateway.service import Service
@@ -122,7 +124,7 @@ class Views:
         runtime = self.runtime
         if runtime.state == READY:
             return plain(200, "ready")
-        untried = [name for name, service in runtime.services.items() if not service.endpoint.tried.is_set()]
+        untried = [name for name, service in runtime.services.items() if not service.is_tried()]
         if runtime.state != "starting" or not untried:
             return plain(503, runtime.state)
         return plain(503, f"{runtime.state}: the first connect is still under way of {', '.join(untried)}")
@@ -147,7 +149,9 @@ class Views:
     def _stats(self, name: str, service: Service, now: float) -> dict[str, Any]:
         meter = service.meter
         policies = [{"policy": policy, **governor.stats(now)} for policy, governor in governors(service)]
-        leases = service.endpoint.leases.totals
+        refused: Counter[str] = Counter()
+        for endpoint in service.balance.endpoints:
+            refused.update(endpoint.leases.totals.refused)
         return {
             "protocol": self.system(name),
             "sessions": {
@@ -161,9 +165,10 @@ class Views:
             "calls": _calls(service),
             "refusals": {
                 "by_policy": {entry["policy"]: entry["refused"] for entry in policies if entry["refused"]},
-                "by_pool": {reason: count for reason, count in leases.refused.items() if count},
+                "by_pool": {reason: count for reason, count in refused.items() if count},
             },
             "policies": policies,
+            **service.protocol.stats(now),
         }
 
     async def clusters(self, request: Request) -> Response:
@@ -171,7 +176,10 @@ class Views:
         now = monotonic()
         return _json(
             {
-                name: {"protocol": self.system(name), "endpoints": [_endpoint(service, now)]}
+                name: {
+                    "protocol": self.system(name),
+                    "endpoints": [_endpoint(one, now) for one in service.balance.endpoints],
+                }
                 for name, service in self.runtime.services.items()
             }
         )
@@ -259,8 +267,7 @@ def _latency(duration: Histogram) -> dict[str, float | None]:
     return {name: None if seconds is None else round(seconds * 1000, 3) for name, seconds in shares.items()}
 
 
-def _endpoint(service: Service, now: float) -> dict[str, Any]:
-    endpoint = service.endpoint
+def _endpoint(endpoint: Endpoint, now: float) -> dict[str, Any]:
     works = "up" if endpoint.tried.is_set() else "connecting"
     return {"state": "down" if endpoint.throttle.failures else works, **endpoint.stats(now)}
 

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final, final
 
 from gateway import logs
-from gateway.chore import Chore
+from gateway.chore import Chore, Interruption, Probe
 from gateway.roles import Borrower, Keeper
 from gateway.target import Target
 from gateway.upstream import GIVEN_UP, OPEN, OPENING, ORDERLY, STATES, Connection
@@ -56,18 +56,36 @@ class Endpoint(Keeper):
         self.lanes_lost: int = 0
         self.lane_create_time: Final = Histogram()
         self.on_room: Callable[[Connection, float], None] = _nobody_waits
+        self.on_probe: Callable[[Fault | None, float], None] = _nobody_asked
+        self._probing: bool = False
         self.closing: bool = False
         self._driving: bool = False
         self._timer: Any = None
         self._timer_at: float = inf
 
     def warm(self) -> None:
-        """Open the lanes of fresh sessions, and the leases that are to be kept idle."""
+        """Open the lanes of fresh sessions, or a first lease, and the leases that are to be kept idle."""
         now = monotonic()
-        for number in range(self.settings.lanes):
-            self.lane(self.protocol.base_tag, number, now)
+        if self.protocol.has_lanes:
+            for number in range(self.settings.lanes):
+                self.lane(self.protocol.base_tag, number, now)
+        else:
+            self.probe(now)
         self.leases.warm(now)
         self._drive(now)
+
+    def probe(self, now: float) -> None:
+        """See whether there is an upstream; ``on_probe`` hears of it."""
+        if not self._probing:
+            self._probing = True
+            tag = self.protocol.base_tag
+            self.borrow(Waiter(tag, Probe(self._probed), self.protocol.kind_of(tag)), now)
+
+    def _probed(self, connection: Connection | None, fault: Fault | None, now: float) -> None:
+        self._probing = False
+        if connection is not None:
+            self.give_back(connection, connection.tag, [], None, now)
+        self.on_probe(fault, now)
 
     # Lanes
 
@@ -77,7 +95,7 @@ class Endpoint(Keeper):
         if group is None:
             if sum(map(len, self.lanes.values())) >= MAX_LANES:
                 self._close_idle_lanes(now, 0.0)
-            group = self.lanes[tag] = [None] * self.settings.lanes
+            group = self.lanes[tag] = [None] * (self.settings.lanes if self.protocol.has_lanes else 1)
         number %= len(group)
         lane = group[number]
         if lane is not None and lane.state <= OPEN and lane.holds == 0:
@@ -112,7 +130,7 @@ class Endpoint(Keeper):
     def _close_idle_lanes(self, now: float, idle: float) -> None:
         """Lanes of other tags than the usual one that nobody has used for so long."""
         for tag, group in list(self.lanes.items()):
-            if tag == self.protocol.base_tag:
+            if tag == self.protocol.base_tag and self.protocol.has_lanes:
                 continue
             lanes = [lane for lane in group if lane is not None and lane.state <= OPEN]
             if all(lane.in_flight == 0 and now - lane.used >= idle for lane in lanes):
@@ -129,11 +147,16 @@ class Endpoint(Keeper):
                     group[number] = None
                     self.retiring.add(lane)
                     lane.retire(now)
-        for number, lane in enumerate(self.lanes.get(self.protocol.base_tag, [])):
+        usual = self.lanes.get(self.protocol.base_tag, []) if self.protocol.has_lanes else []
+        for number, lane in enumerate(usual):
             if lane is None or lane.state > OPEN:
                 self.lane(self.protocol.base_tag, number, now)
 
     # Leases
+
+    def busy(self) -> int:
+        """Leases in use, and sessions that wait for one."""
+        return len(self.leases.slots.leased) + self.leases.waiting()
 
     def borrow(self, waiter: Waiter, now: float) -> None:
         """Ask for a lease; ``waiter.carrier`` is the Borrower who hears of it, perhaps before this returns."""
@@ -145,8 +168,13 @@ class Endpoint(Keeper):
         self.leases.cancel(waiter, now)
         self._drive(now)
 
-    def give_back(self, connection: Connection, tag: object, cleanup: list[bytes] | None, now: float) -> None:
-        """The borrower needs the lease no more. ``cleanup`` None: its state cannot be undone, so it ends."""
+    def give_back(
+        self, connection: Connection, tag: object, cleanup: list[bytes] | None, borrower: Borrower | None, now: float
+    ) -> None:
+        """The borrower needs the lease no more, and hears of its cleanup if it is named.
+
+        ``cleanup`` None: the connection's state cannot be undone, so it ends.
+        """
         connection.owner = None
         connection.codec.adopt(None)
         if connection.state != OPEN:
@@ -154,13 +182,56 @@ class Endpoint(Keeper):
         if cleanup is None:
             connection.abort(GIVEN_UP)
         elif cleanup or connection.head is not None:
-            self.leases.clean(connection.slot, now)
             # Where nothing is to be undone: behind the reply to a command without effect, the line is empty.
-            self._chore(connection, cleanup or [self.protocol.noop()], tag, None, now)
+            self._clean(connection, cleanup or [self.protocol.noop()], tag, borrower, now)
         else:
-            connection.tag = tag
-            self.leases.release(connection.slot, tag, now)
+            self._release(connection, tag, now)
         self._drive(now)
+
+    def _release(self, connection: Connection, tag: object, now: float) -> None:
+        connection.tag = tag
+        self.leases.release(connection.slot, tag, now, self.protocol.kind_of(tag))
+
+    def _clean(
+        self, connection: Connection, cleanup: list[bytes], tag: object, borrower: Borrower | None, now: float
+    ) -> None:
+        self.leases.clean(connection.slot, now)
+        if connection.head is not None:
+            self.interrupt(connection, now)
+        interruption = connection.interruption
+        if isinstance(interruption, Interruption):
+            interruption.cleanup, interruption.tag, interruption.borrower = cleanup, tag, borrower
+        else:
+            self._chore(connection, cleanup, tag, borrower, False, now)
+
+    def interrupt(self, connection: Connection, now: float) -> bool:
+        """End what the lease is executing, by a command on another connection. False: the protocol knows none."""
+        if connection.interruption is not None:
+            return True
+        command = self.protocol.interrupt(connection.codec)
+        if command is None:
+            return False
+        lane = self.lane(self.protocol.base_tag, 0, now)
+        if isinstance(lane, Fault):
+            connection.abort(f"its query could not be ended: {lane.detail}")
+            return True
+        call = Call(self.protocol.verbs[0], 1, command, now)
+        call.receiver = connection.interruption = Interruption(self._interrupted, connection)
+        call.deadline = now + self.settings.connect_timeout
+        lane.send(call, now)
+        return True
+
+    def _interrupted(self, interruption: Interruption, well: bool, now: float) -> None:
+        connection = interruption.connection
+        connection.interruption = None
+        if connection.state != OPEN:
+            return
+        if not well:
+            connection.abort("its query could not be ended")
+        elif interruption.cleanup is not None:
+            self._chore(connection, interruption.cleanup, interruption.tag, interruption.borrower, False, now)
+        elif connection.owner is not None:
+            connection.owner.lease_ready(now)
 
     def _drive(self, now: float) -> None:
         """Perform what the pool decided; what that leads to is performed by the same loop, not deeper in the stack."""
@@ -188,8 +259,8 @@ class Endpoint(Keeper):
         return connection
 
     def _open_lease(self, slot: Slot) -> None:
-        # With the usual tag: that a client asks for a state that the upstream refuses says nothing about the upstream.
-        connection = self._connection(self.protocol.base_tag)
+        # As fresh: that a client asks for a state that the upstream refuses says nothing about the upstream.
+        connection = self._connection(self.protocol.fresh_tag(slot.kind))
         connection.slot = slot
         slot.carrier = connection
         self._connect_soon(connection)
@@ -200,33 +271,46 @@ class Endpoint(Keeper):
         assert isinstance(borrower, Borrower)
         if connection.tag == waiter.tag:
             borrower.lease_granted(connection, now)
+        elif commands := self.protocol.prelude(connection.tag, waiter.tag):
+            self._chore(connection, commands, waiter.tag, borrower, True, now)
         else:
-            commands = self.protocol.prelude(connection.tag, waiter.tag)
-            self._chore(connection, commands, waiter.tag, borrower, now)
+            connection.tag = waiter.tag
+            borrower.lease_granted(connection, now)
 
     def _chore(
-        self, connection: Connection, commands: list[bytes], tag: object, borrower: Borrower | None, now: float
+        self,
+        connection: Connection,
+        commands: list[bytes],
+        tag: object,
+        borrower: Borrower | None,
+        prepares: bool,
+        now: float,
     ) -> None:
         call = Call(self.protocol.verbs[0], len(commands), b"".join(commands), now)
-        call.receiver = Chore(self.chore_done, connection, tag, borrower)
+        call.receiver = Chore(self._chore_done, connection, tag, borrower, prepares)
         call.deadline = now + self.settings.connect_timeout
         connection.send(call, now)
 
-    def chore_done(self, chore: Chore, well: bool, now: float) -> None:
+    def _chore_done(self, chore: Chore, well: bool, now: float) -> None:
         """A lease is ready for its borrower, or clean for the pool; or of no use any more."""
         connection, borrower = chore.connection, chore.borrower
-        if not well:
+        if well:
+            connection.tag = chore.tag
+            if chore.prepares and borrower is not None:
+                borrower.lease_granted(connection, now)
+                return
+            if connection.state == OPEN:
+                self._release(connection, chore.tag, now)
+        else:
             connection.abort("the upstream refused to prepare the connection")
-            if borrower is not None:
-                detail = "no lease: the upstream refused to prepare it"
-                borrower.lease_refused(Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name), now)
-            return
-        connection.tag = chore.tag
         if borrower is not None:
-            borrower.lease_granted(connection, now)
-        elif connection.state == OPEN:
-            self.leases.release(connection.slot, chore.tag, now)
-            self._drive(now)
+            if chore.prepares:
+                said = self.protocol.explain(chore.data)
+                detail = f"no lease: the upstream refused to prepare it{': ' if said else ''}{said}"
+                borrower.lease_refused(Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name), now)
+            else:
+                borrower.lease_cleaned(chore.data if well else b"", now)
+        self._drive(now)
 
     # Connecting
 
@@ -318,12 +402,12 @@ class Endpoint(Keeper):
     def _arm(self, now: float) -> None:
         """One timer for whatever comes first."""
         due = self.leases.next_tick()
-        for lane in self.lanes.get(self.protocol.base_tag, []):
+        for lane in self.lanes.get(self.protocol.base_tag, []) if self.protocol.has_lanes else []:
             if lane is None or lane.state > OPEN:
                 due = min(due, max(self.throttle.ready_at(), now + 0.001))
             elif lane.expires_at < due:
                 due = lane.expires_at
-        if self.settings.idle_timeout and len(self.lanes) > 1:
+        if self.settings.idle_timeout and len(self.lanes) > self.protocol.has_lanes:
             due = min(due, now + max(1.0, self.settings.idle_timeout / 2))
         if self.closing or due >= self._timer_at - 0.001:
             return
@@ -381,6 +465,10 @@ class Endpoint(Keeper):
 def _load(lane: Connection) -> tuple[int, int]:
     """Lanes that a slow client holds up come last, then the busier."""
     return (lane.holds, lane.in_flight)
+
+
+def _nobody_asked(fault: Fault | None, now: float) -> None:
+    """Until a service wants to know."""
 
 
 def _nobody_waits(connection: Connection, now: float) -> None:

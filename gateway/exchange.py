@@ -15,6 +15,8 @@ import asyncio
 from time import monotonic
 from typing import Final
 
+from gateway.balance import Balance
+from gateway.chore import Preface
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.meter import Meter
@@ -34,20 +36,28 @@ _LEAST_READ_AHEAD: Final = 1 << 17  # bytes; a line that is allowed to be long h
 BLOCKING_MARGIN: Final = 1.0  # seconds that an upstream may take longer than the client asked it to block
 
 
+def keeper(connection: Connection) -> Endpoint:
+    """The endpoint that a connection belongs to."""
+    endpoint = connection.keeper
+    assert isinstance(endpoint, Endpoint)
+    return endpoint
+
+
 class Exchange(Parking):
-    """Sessions, governance and the endpoint of one service, brought together."""
+    """Sessions, governance and the endpoints of one service, brought together."""
 
     def __init__(
         self,
         protocol: Protocol,
-        endpoint: Endpoint,
+        balance: Balance,
         governance: Governance,
         *,
         output_buffer: int,
         slow_client_timeout: float,
         request_buffer: int,
     ) -> None:
-        super().__init__(protocol.service, endpoint)
+        super().__init__(protocol.service, balance.endpoints)
+        self.balance: Final = balance
         self.protocol: Final = protocol
         self.governance: Governance = governance
         self.output_buffer = output_buffer
@@ -86,6 +96,10 @@ class Exchange(Parking):
                         break
                     continue
                 call = session.rest.pop() if session.rest else codec.next(now)
+                if codec.said or codec.starts_tls:
+                    self._say(session)
+                    if call is None:
+                        continue
                 if call is None:
                     break
                 self.submit(session, call, now)
@@ -96,6 +110,15 @@ class Exchange(Parking):
             session.resume_reading()
         if session.ending or self.draining:
             session.let_go()
+
+    def _say(self, session: Session) -> None:
+        """What the codec has for the client in answer to no call; then TLS may start."""
+        codec = session.codec
+        said, codec.said = codec.said, b""
+        session.deliver(said)
+        if codec.starts_tls:
+            codec.starts_tls = False
+            session.start_tls(codec.leftover())
 
     def _relay(self, session: Session) -> bool:
         """Pass the next piece of an unfinished request on; False: wait for more, or for the upstream to take it."""
@@ -156,6 +179,9 @@ class Exchange(Parking):
             if connection.full:
                 self.wait_for_room(session, connection, call)
                 return
+            if connection.interruption is not None:
+                session.parked = call  # see resumed
+                return
         else:
             lane = session.lane
             if lane is None or lane.state > OPEN or lane.full or lane.holds > 0 or session.lane_tag is not codec.tag:
@@ -207,7 +233,34 @@ class Exchange(Parking):
         if call.barrier:
             session.barrier = call
         session.append(call)
-        self._transmit(session, connection, call, now)
+        if connection is session.lease:
+            self._lead(session, connection, call, now)
+        else:
+            self._transmit(session, connection, call, now)
+
+    def _lead(self, session: Session, connection: Connection, call: Call, now: float) -> None:
+        """On a lease something may have to go ahead of the call; see ServerCodec.preface."""
+        preface = session.codec.preface(call, connection.codec, now)
+        if preface is None:
+            self._transmit(session, connection, call, now)
+            return
+        session.carrier = connection
+        preface.deadline = call.deadline or now + self.endpoint.settings.connect_timeout
+        preface.receiver = Preface(self._led, session, call)
+        connection.send(preface, now)
+
+    def _led(self, preface: Preface, ahead: Call, data: bytes, now: float) -> None:
+        session, call = preface.session, preface.call
+        assert isinstance(session, Session)
+        if session.closed or call.done or session.lease is None:
+            return
+        if ahead.errors + ahead.failures == 0:
+            self._lead(session, session.lease, call, now)
+            return
+        call.blame(ahead.outcome, call.waiting)
+        call.waiting = 0
+        self.settle(call, now)
+        session.complete(call, session.codec.preface_failed(call, data), now)
 
     def _transmit(self, session: Session, connection: Connection, call: Call, now: float) -> None:
         if call.blocking >= 0:  # the client's own patience goes before the policy's
@@ -239,6 +292,15 @@ class Exchange(Parking):
         if session.codec.user != session.user:
             self.identify(session)
         session.complete(call, b"" if call.mute else answer, now)
+        if session.codec.starts_layer is not None:
+            self._start_layer(session)
+
+    def _start_layer(self, session: Session) -> None:
+        """Client and codec agreed: from now on they speak through it."""
+        codec = session.codec
+        layer, codec.starts_layer = codec.starts_layer, None
+        if layer is not None:
+            session.push_layer(layer, codec.leftover())
 
     def refuse(self, session: Session, call: Call, fault: Fault, now: float) -> None:
         """Say why not, in the protocol's words and in the call's turn."""
@@ -266,27 +328,30 @@ class Exchange(Parking):
         if call.barrier:
             session.barrier = call
         session.append(call)
-        session.waiter = Waiter(session.codec.tag, session)
-        self.endpoint.borrow(session.waiter, now)
+        codec = session.codec
+        session.waiter = Waiter(codec.tag, session, codec.kind)
+        session.lender = self.balance.pick(codec.role, now)
+        session.lender.borrow(session.waiter, now)
 
     def granted(self, session: Session, connection: Connection, now: float) -> None:
         """See Driver."""
         call = session.head
+        lender = keeper(connection)
         if session.closed or call is None:
-            self.endpoint.give_back(connection, connection.tag, [], now)
+            lender.give_back(connection, connection.tag, [], None, now)
             return
         if call.local:  # that there is a connection was all it needed
-            self.endpoint.give_back(connection, connection.tag, [], now)
+            lender.give_back(connection, connection.tag, [], None, now)
             self._take_effect(session, call, now)
             return
         if call.blocking < 0 and 0.0 < call.deadline <= now:
-            self.endpoint.give_back(connection, connection.tag, [], now)
+            lender.give_back(connection, connection.tag, [], None, now)
             self.failed(session, call, Fault(TIMEOUT, self.name, "no connection in time", "", connection.endpoint), now)
             return
         session.lease = connection
         connection.owner = session
         connection.codec.adopt(session.codec)
-        self._transmit(session, connection, call, now)
+        self._lead(session, connection, call, now)
         self.pump(session, now)
 
     def refused(self, session: Session, fault: Fault, now: float) -> None:
@@ -310,7 +375,15 @@ class Exchange(Parking):
         if lease is not None:
             session.carrier = session.parked_for = None
             session.release_hold()
-            self.endpoint.give_back(lease, session.codec.tag, session.codec.cleanup(), now)
+            cleanup = session.codec.cleanup()
+            keeper(lease).give_back(lease, session.codec.left_tag(), cleanup, session if cleanup else None, now)
+
+    def resumed(self, session: Session, now: float) -> None:
+        """See Driver. What the lease was executing is interrupted: the parked call may go."""
+        parked, session.parked = session.parked, None
+        if parked is not None:
+            self.submit(session, parked, now)
+        self.proceed(session, now)
 
     # Replies and failures
 
@@ -352,8 +425,12 @@ class Exchange(Parking):
             session.abort()  # the client has a part of a reply: no error can follow it
             return
         if fault.reason == TIMEOUT and session.lease is not None:
-            session.lease.abort("given up after a timeout")  # it may be executing still
+            self._interrupt(session.lease, now)  # it may be executing still
         session.complete(call, b"" if call.mute else answer, now)
+
+    def _interrupt(self, lease: Connection, now: float) -> None:
+        if not keeper(lease).interrupt(lease, now):
+            lease.abort("given up after a timeout")
 
     def finished(self, session: Session, call: Call, now: float) -> None:
         """See Driver."""
@@ -363,7 +440,12 @@ class Exchange(Parking):
                 session.lease.abort("replied to half a request")
         if call is session.barrier:
             session.barrier = None
-            session.codec.finished(call, now)
+            codec = session.codec
+            codec.finished(call, now)
+            if codec.user != session.user:
+                self.identify(session)
+            if codec.starts_layer is not None:
+                self._start_layer(session)
         if call.closes:
             session.close()
         elif session.head is None:

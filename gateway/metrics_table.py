@@ -121,28 +121,30 @@ def _pinned(scrape: Scrape) -> Iterator[Row]:
 
 def _states(scrape: Scrape) -> Iterator[Row]:
     for service, _ in scrape.services:
-        endpoint = service.endpoint
-        for pool, states in ((LANE, lane_states(endpoint)), (LEASE, lease_states(endpoint))):
-            for state, count in states.items():
-                yield (service.name, endpoint.name, pool, state), count
+        for endpoint in service.balance.endpoints:
+            for pool, states in ((LANE, lane_states(endpoint)), (LEASE, lease_states(endpoint))):
+                for state, count in states.items():
+                    yield (service.name, endpoint.name, pool, state), count
 
 
 def _by_pool(
-    lane: Callable[[Service], float | Histogram] | None = None,
-    lease: Callable[[Service], float | Histogram] | None = None,
+    lane: Callable[[Service, Endpoint], float | Histogram] | None = None,
+    lease: Callable[[Service, Endpoint], float | Histogram] | None = None,
 ) -> Rows:
     def rows(scrape: Scrape) -> Iterator[Row]:
         for service, _ in scrape.services:
-            for pool, read in ((LANE, lane), (LEASE, lease)):
-                if read is not None:
-                    yield (service.name, service.endpoint.name, pool), read(service)
+            for endpoint in service.balance.endpoints:
+                for pool, read in ((LANE, lane), (LEASE, lease)):
+                    if read is not None:
+                        yield (service.name, endpoint.name, pool), read(service, endpoint)
 
     return rows
 
 
 def _failures(scrape: Scrape) -> Iterator[Row]:
     for service, _ in scrape.services:
-        yield (service.name, service.endpoint.name), service.endpoint.throttle.failures
+        for endpoint in service.balance.endpoints:
+            yield (service.name, endpoint.name), endpoint.throttle.failures
 
 
 def _by_policy(read: Callable[[Governor], float]) -> Rows:
@@ -180,12 +182,13 @@ def _build_info(scrape: Scrape) -> Iterator[Row]:
     yield build(), 1
 
 
-def _waiting_for_lanes(service: Service) -> int:
-    return sum(session.parked_for is not None for session in service.sessions.values())
+def _waiting_for_lanes(service: Service, endpoint: Endpoint) -> int:
+    lanes = [session.parked_for for session in service.sessions.values()]
+    return sum(lane is not None and lane.keeper is endpoint for lane in lanes)
 
 
-def _lanes_wanted(service: Service) -> int:
-    return service.endpoint.settings.lanes * max(1, len(service.endpoint.lanes))
+def _lanes_wanted(service: Service, endpoint: Endpoint) -> int:
+    return endpoint.settings.lanes * max(1, len(endpoint.lanes)) if service.protocol.has_lanes else len(endpoint.lanes)
 
 
 # The table of names.
@@ -265,51 +268,51 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         "db_client_connection_max", GAUGE, _POOL,
         "Upstream connections that may be open (a lane: for the connection states now in use)",
-        _by_pool(_lanes_wanted, lambda e: e.endpoint.settings.max_connections),
+        _by_pool(_lanes_wanted, lambda _, e: e.settings.max_connections),
     ),
     Family(
         "db_client_connection_idle_min", GAUGE, _POOL,
         "Leases that are kept open while nobody needs them",
-        _by_pool(lease=lambda e: e.endpoint.settings.min_idle),
+        _by_pool(lease=lambda _, e: e.settings.min_idle),
     ),
     Family(
         "db_client_connection_pending_requests", GAUGE, _POOL,
         "Clients that wait for a lease, or for room on a lane",
-        _by_pool(_waiting_for_lanes, lambda e: e.endpoint.leases.waiting()),
+        _by_pool(_waiting_for_lanes, lambda _, e: e.leases.waiting()),
     ),
     Family(
         "db_client_connection_timeouts_total", COUNTER, _POOL,
         "Clients that waited longer than wait_timeout",
-        _by_pool(lease=lambda e: e.endpoint.leases.totals.wait_timeouts),
+        _by_pool(lease=lambda _, e: e.leases.totals.wait_timeouts),
     ),
     Family(
         "db_client_connection_create_time_seconds", HISTOGRAM, _POOL,
         "Connecting and logging in",
-        _by_pool(lambda e: e.endpoint.lane_create_time, lambda e: e.endpoint.leases.totals.create_time),
+        _by_pool(lambda _, e: e.lane_create_time, lambda _, e: e.leases.totals.create_time),
     ),
     Family(
         "db_client_connection_wait_time_seconds", HISTOGRAM, _POOL,
         "Waiting for a lease that was granted in the end",
-        _by_pool(lease=lambda e: e.endpoint.leases.totals.wait_time),
+        _by_pool(lease=lambda _, e: e.leases.totals.wait_time),
     ),
     Family(
         "db_client_connection_use_time_seconds", HISTOGRAM, _POOL,
-        "Holding a lease", _by_pool(lease=lambda e: e.endpoint.leases.totals.use_time),
+        "Holding a lease", _by_pool(lease=lambda _, e: e.leases.totals.use_time),
     ),
     Family(
         "poolgate_connections_opened_total", COUNTER, _POOL,
         "Upstream connections that were opened",
-        _by_pool(lambda e: e.endpoint.lanes_opened, lambda e: e.endpoint.leases.totals.opened),
+        _by_pool(lambda _, e: e.lanes_opened, lambda _, e: e.leases.totals.opened),
     ),
     Family(
         "poolgate_connections_failed_total", COUNTER, _POOL,
         "Upstream connections that could not be opened",
-        _by_pool(lambda e: e.endpoint.lanes_failed, lambda e: e.endpoint.leases.totals.failed),
+        _by_pool(lambda _, e: e.lanes_failed, lambda _, e: e.leases.totals.failed),
     ),
     Family(
         "poolgate_connections_lost_total", COUNTER, _POOL,
         "Open upstream connections that ended although the pool had not meant them to",
-        _by_pool(lambda e: e.endpoint.lanes_lost, lambda e: e.endpoint.leases.totals.lost),
+        _by_pool(lambda _, e: e.lanes_lost, lambda _, e: e.leases.totals.lost),
     ),
     Family(
         "poolgate_connect_failures", GAUGE, _ENDPOINT,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from gateway.driver import Driver
 from gateway.endpoint import Endpoint
-from gateway.session import Driver, Session
+from gateway.session import Session
 from gateway.upstream import CLOSED, OPEN, OPENING, Connection
 from protocols.call import Call
 from protocols.fault import BUSY, Fault
@@ -17,11 +19,12 @@ from protocols.fault import BUSY, Fault
 class Parking(Driver):
     """What the exchange does with a session whose connection is full."""
 
-    def __init__(self, name: str, endpoint: Endpoint) -> None:
+    def __init__(self, name: str, endpoints: Sequence[Endpoint]) -> None:
         self.name: Final = name
-        self.endpoint: Final = endpoint
+        self.endpoint: Final = endpoints[0]  # where the lanes are; the settings of all are the same
         self._waiting: Final[dict[Connection, deque[Session]]] = {}
-        endpoint.on_room = self.has_room
+        for endpoint in endpoints:
+            endpoint.on_room = self.has_room
 
     def submit(self, session: Session, call: Call, now: float) -> None:
         """Send a call where it belongs, or say at once why not."""

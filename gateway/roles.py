@@ -23,6 +23,12 @@ class Borrower(Receiver):
     def lease_lost(self, fault: Fault, now: float) -> None:
         """The lease ended. Its calls have failed already."""
 
+    def lease_ready(self, now: float) -> None:
+        """What the lease was executing has been interrupted: it takes calls again."""
+
+    def lease_cleaned(self, data: bytes, now: float) -> None:
+        """A lease that was given back is clean; the replies to its cleanup."""
+
 
 class Keeper:
     """Who keeps connections: hears when they open, have room again, or end."""

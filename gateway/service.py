@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Final, final
 
-from gateway.endpoint import Endpoint
-from gateway.exchange import Exchange
+from gateway.balance import Balance
+from gateway.exchange import Exchange, keeper
 from gateway.governance import Governance
 from gateway.session import Session
 from pools.slot import HOLDING
 from protocols.call import CANCELLED
-from protocols.codec import Protocol
+from protocols.codec import Host, Protocol
+from protocols.fault import Fault
 
 
 @final
@@ -23,7 +24,7 @@ class Service(Exchange):
     def __init__(
         self,
         protocol: Protocol,
-        endpoint: Endpoint,
+        balance: Balance,
         governance: Governance,
         *,
         max_clients: int,
@@ -31,10 +32,11 @@ class Service(Exchange):
         slow_client_timeout: float,
         request_buffer: int,
         idle_timeout: float = 0.0,
+        login_timeout: float = 10.0,
     ) -> None:
         super().__init__(
             protocol,
-            endpoint,
+            balance,
             governance,
             output_buffer=output_buffer,
             slow_client_timeout=slow_client_timeout,
@@ -42,10 +44,15 @@ class Service(Exchange):
         )
         self.max_clients: int = max_clients
         self.idle_timeout: float = idle_timeout
+        self.login_timeout: float = login_timeout
         self.sessions: Final[dict[int, Session]] = {}
         self.accepted: int = 0
         self.turned_away: int = 0
         self._departure: Final = asyncio.Event()
+        self._ungreeted: Final[dict[int, Session]] = {}
+        if protocol.greets:
+            self.endpoint.on_probe = self._probed
+        protocol.attach(ServiceHost(self))
 
     # Sessions come and go
 
@@ -59,17 +66,46 @@ class Service(Exchange):
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         session.peer = _printable(peer)
         session.address = peer[0] if isinstance(peer, tuple) else "unix"
-        session.codec = self.protocol.server(session.number, session.peer, _printable(local), session.born)
+        tls = session.tls is not None
+        session.codec = self.protocol.server(session.number, session.peer, _printable(local), tls, session.born)
         self.identify(session)
         self.sessions[session.number] = session
         self.accepted += 1
+        if self.protocol.greets:
+            self._greet(session)
         return True
+
+    def _greet(self, session: Session) -> None:
+        """The server speaks first. What it says of the upstream has to be learned before."""
+        if self.protocol.is_ready():
+            session.codec.greet()
+            self._say(session)
+            asyncio.get_running_loop().call_later(self.login_timeout, self._too_late, session)
+        else:
+            self._ungreeted[session.number] = session
+            self.endpoint.probe(monotonic())
+
+    def _probed(self, fault: Fault | None, now: float) -> None:
+        """There is an upstream, or not: whoever waited for that is told."""
+        waiting = list(self._ungreeted.values())
+        self._ungreeted.clear()
+        for session in waiting:
+            if fault is None:
+                self._greet(session)
+            else:
+                session.deliver(self.protocol.unavailable(fault))
+                session.close()
+
+    def _too_late(self, session: Session) -> None:
+        if not session.closed and not session.codec.logged_in:
+            session.close()
 
     def left(self, session: Session) -> None:
         """See Driver."""
         now = monotonic()
         self.sessions.pop(session.number, None)
         self.protocol.left(session.number)
+        self._ungreeted.pop(session.number, None)
         self._departure.set()
         call, session.head, session.tail = session.head, None, None
         session.parked = session.barrier = None
@@ -84,13 +120,17 @@ class Service(Exchange):
             call = following
         waiter, session.waiter = session.waiter, None
         if waiter is not None:
-            self.endpoint.cancel(waiter, now)
+            session.lender.cancel(waiter, now)
         lease, session.lease = session.lease, None
         if lease is not None:
             cleanup = None if abandoned or session.codec.unfinished() else session.codec.cleanup()
-            self.endpoint.give_back(lease, session.codec.tag, cleanup, now)
+            keeper(lease).give_back(lease, session.codec.left_tag(), cleanup, None, now)
 
     # Operators
+
+    def is_tried(self) -> bool:
+        """The first connect to every endpoint has succeeded or failed."""
+        return all(endpoint.tried.is_set() for endpoint in self.balance.endpoints)
 
     def disconnect(self, number: int) -> None:
         """End a session, as CLIENT KILL asks; its own reply still goes out."""
@@ -119,9 +159,16 @@ class Service(Exchange):
         session.complete(call, b"" if call.mute else answer, now)
         return True
 
+    def interrupt(self, number: int) -> bool:
+        """End what a session is executing upstream; it hears of it from the upstream."""
+        session = self.sessions.get(number)
+        lease = session.lease if session is not None else None
+        return lease is not None and lease.head is not None and keeper(lease).interrupt(lease, monotonic())
+
     def start(self) -> None:
         """Warm the pools; from now on idle clients are looked after."""
-        self.endpoint.warm()
+        for endpoint in self.balance.endpoints:
+            endpoint.warm()
         if self.idle_timeout:
             self._sweep()
 
@@ -143,7 +190,8 @@ class Service(Exchange):
         """End everything now."""
         for session in list(self.sessions.values()):
             session.close()
-        self.endpoint.close()
+        for endpoint in self.balance.endpoints:
+            endpoint.close()
 
     def drain(self) -> None:
         """No new clients; those that have nothing under way go now, the others when they are done."""
@@ -156,11 +204,31 @@ class Service(Exchange):
         return (_facts(session, now) for session in list(self.sessions.values()))
 
 
+@final
+class ServiceHost(Host):
+    """What a protocol may ask of its service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service: Final = service
+
+    def disconnect(self, session_id: int) -> None:
+        """See Host."""
+        self._service.disconnect(session_id)
+
+    def unblock(self, session_id: int, error: bool) -> bool:
+        """See Host."""
+        return self._service.unblock(session_id, error)
+
+    def interrupt(self, session_id: int) -> bool:
+        """See Host."""
+        return self._service.interrupt(session_id)
+
+
 def _facts(session: Session, now: float) -> dict[str, Any]:
     codec, lease = session.codec, session.lease
-    held = (
-        f"pinned because {codec.pin} since {now - codec.pinned_at:.1f} s" if codec.pin is not None else "shares lanes"
-    )
+    held = "shares connections"
+    if codec.pin is not None:
+        held = f"pinned because {codec.pin} since {now - codec.pinned_at:.1f} s"
     waiting = session.waiter is not None and session.waiter.state != HOLDING
     return {
         "id": session.number,

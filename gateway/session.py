@@ -11,63 +11,30 @@ from typing import Any, Final, final
 
 from mypy_extensions import i64
 
-from gateway.meter import Meter
+from gateway import logs
+from gateway.driver import Driver
+from gateway.layers import Layers
 from gateway.roles import Borrower
+from gateway.tls import TlsLayer
 from gateway.upstream import Connection
 from pools.slot import Waiter
 from protocols.call import Call
 from protocols.codec import ServerCodec
+from protocols.errors import ProtocolError
 from protocols.fault import Fault
+from protocols.layer import Layer
 
 _CALL_BYTES: Final = 256  # what a call takes, roughly
-
-
-class Driver:
-    """Who a session hands its events to: the exchange."""
-
-    meter: Meter
-    output_buffer: int  # bytes queued for a slow client before its upstream connection pauses
-    slow_client_timeout: float  # seconds that such a client may take nothing
-
-    def arrived(self, session: Session) -> bool:
-        """A new client. False: it was turned away."""
-        raise NotImplementedError
-
-    def received(self, session: Session, data: bytes) -> None:
-        """Bytes from the client."""
-
-    def settle(self, call: Call, now: float) -> None:
-        """A call is over."""
-
-    def finished(self, session: Session, call: Call, now: float) -> None:
-        """The client has the whole reply of a call."""
-
-    def proceed(self, session: Session, now: float) -> None:
-        """What kept the session from going on may be over."""
-
-    def failed(self, session: Session, call: Call, fault: Fault, now: float) -> None:
-        """A call got no reply."""
-
-    def granted(self, session: Session, connection: Connection, now: float) -> None:
-        """The lease that the session waited for."""
-
-    def refused(self, session: Session, fault: Fault, now: float) -> None:
-        """No lease for the session."""
-
-    def lease_lost(self, session: Session, fault: Fault, now: float) -> None:
-        """The session's own connection ended."""
-
-    def left(self, session: Session) -> None:
-        """The client is gone."""
 
 
 @final
 class Session(Borrower):
     """An asyncio protocol towards one client."""
 
-    def __init__(self, driver: Driver, number: int) -> None:
+    def __init__(self, driver: Driver, number: int, tls: Any = None) -> None:
         self.driver: Final = driver
         self.number: Final = number
+        self.tls: Final = tls  # the listener's context, where the protocol starts TLS itself
         self.codec: ServerCodec = _NO_CODEC
         self.plans: list[Any] = []
         self.user: str = ""
@@ -75,6 +42,7 @@ class Session(Borrower):
         self.peer: str = ""  # for people
         self.transport: Any = None
         self.write: Any = None
+        self.layers: Layers | None = None  # below the protocol, if there are any
         self.born: float = 0.0
         self.used: float = 0.0  # when bytes came last
 
@@ -85,6 +53,7 @@ class Session(Borrower):
         self.lane_tag: object = None
         self.lease: Connection | None = None
         self.waiter: Waiter | None = None  # for a lease
+        self.lender: Any = None  # the endpoint that was asked for it
         self.parked: Call | None = None  # waits until the calls before it are replied, or until its lane has room
         self.patience: Any = None  # the timer that ends that
         self.parked_for: Connection | None = None  # the lane that has to have room
@@ -118,8 +87,48 @@ class Session(Borrower):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if not self.closed:
+        layers = self.layers
+        if self.closed:
+            return
+        if layers is None:
             self.driver.received(self, data)
+        else:
+            self._rise(layers, data)
+
+    def start_tls(self, leftover: bytes) -> None:
+        """The client asked for it; see push_layer."""
+        if self.tls is None:
+            self._layer_failed("TLS was asked for, but the listener has no certificate")
+        else:
+            self.push_layer(TlsLayer(self.tls, server_side=True), leftover)
+
+    def push_layer(self, layer: Layer, leftover: bytes) -> None:
+        """The next byte of either side is the layer's, and so are bytes that were read already."""
+        if self.layers is None:
+            self.layers = Layers(self.transport, self._layer_failed)
+            self.write = self.layers.write
+        self.layers.push(layer, leftover)
+        self.data_received(b"")
+
+    def _rise(self, layers: Layers, data: bytes) -> None:
+        """Bytes pass through the layers; what these hold back waits until more is read."""
+        while not self.closed:
+            try:
+                plain = layers.received(data)
+            except ProtocolError as error:
+                self._layer_failed(str(error))
+                return
+            if plain:
+                self.driver.received(self, plain)
+            if self.reading_paused or not layers.held():
+                break
+            data = b""
+        if layers.ended() and not self.closed and not self.eof_received():
+            self.close()
+
+    def _layer_failed(self, detail: str) -> None:
+        logs.recurring("client connection broken", client=self.address, detail=detail)
+        self.close()
 
     def eof_received(self) -> bool:
         """The client sends no more. It may still read, unless it would wait for what may never come."""
@@ -128,7 +137,7 @@ class Session(Borrower):
             return False
         self.ending = True
         self.let_go()
-        return not self.closed
+        return not self.closed and self.transport.get_extra_info("sslcontext") is None  # TLS does not half close
 
     def is_idle(self) -> bool:
         """Nothing that came whole is under way, and nothing waits to be taken up."""
@@ -253,6 +262,16 @@ class Session(Borrower):
         self.lease = None
         self.driver.lease_lost(self, fault, now)
 
+    def lease_ready(self, now: float) -> None:
+        """See Borrower."""
+        self.driver.resumed(self, now)
+
+    def lease_cleaned(self, data: bytes, now: float) -> None:
+        """See Borrower."""
+        if not self.closed:
+            self.codec.cleaned(data)
+            self.driver.proceed(self, now)
+
     # Flow control and the end
 
     def pause_reading(self) -> None:
@@ -266,6 +285,8 @@ class Session(Borrower):
         if self.reading_paused and not self.closed:
             self.reading_paused = False
             self.transport.resume_reading()
+            if self.layers is not None and self.layers.held():
+                asyncio.get_running_loop().call_soon(self.data_received, b"")
 
     def _check_backlog(self) -> None:
         backlog: int = self.transport.get_write_buffer_size()
@@ -326,6 +347,8 @@ class Session(Borrower):
         if not self.closed:
             self.closed = True
             self.release_hold()
+            if self.layers is not None:
+                self.layers.close()
             self.transport.close()
             self.backlog = self.transport.get_write_buffer_size()
             if self.backlog > 0:

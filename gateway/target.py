@@ -10,12 +10,23 @@ from typing import Final, final
 class Target:
     """Where an endpoint is: host and port, or the path of a unix socket; with TLS or without."""
 
-    def __init__(self, host: str, port: int, path: str, tls: ssl.SSLContext | None, server_name: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        path: str,
+        tls: ssl.SSLContext | None,
+        server_name: str,
+        role: str = "primary",
+        priority: int = 0,
+    ) -> None:
         self.host: Final = host
         self.port: Final = port
         self.path: Final = path
         self.tls: Final = tls
         self.server_name: Final = server_name
+        self.role: Final = role
+        self.priority: Final = priority
 
     def __str__(self) -> str:
         if self.path:

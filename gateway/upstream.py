@@ -6,17 +6,21 @@ A lane and a lease are the same thing here; they differ only in who may use them
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import Any, Final, final
 
 from mypy_extensions import i64
 
+from gateway.layers import Layers
+from gateway.line import Line
 from gateway.roles import Borrower, Keeper
 from protocols.call import Call, Receiver
 from protocols.codec import DONE, PUSH, Login, UpstreamCodec
-from protocols.errors import PeerError, TagError
+from protocols.errors import LoginError, PeerError, TagError
 from protocols.fault import LOST, TIMEOUT, Fault
+from protocols.layer import Layer
 from protocols.settings import render_duration
 
 # States, in the order in which a connection goes through them. Up to OPEN it takes new calls.
@@ -36,7 +40,7 @@ _WRITE_HIGH: Final = 1 << 18  # bytes queued towards the upstream before its cli
 
 
 @final
-class Connection:
+class Connection(Line):
     """An asyncio protocol towards one upstream endpoint."""
 
     def __init__(
@@ -49,30 +53,31 @@ class Connection:
         endpoint: str,
         max_calls: int,
         stall_timeout: float,
+        make_tls: Callable[[], Layer] | None = None,
     ) -> None:
+        super().__init__(max_calls)
         self.keeper: Final = keeper
         self.codec: Final = codec
         self.login: Login | None = login
         self.tag: object = tag
         self.service: Final = service
         self.endpoint: Final = endpoint
-        self.max_calls: i64 = max_calls
         self.stall_timeout: Final = stall_timeout
+        self.make_tls: Final = make_tls  # for a login that starts TLS in mid-connection
         self.state: i64 = OPENING
         self.born: float = monotonic()
         self.expires_at: float = inf
         self.used: float = self.born
         self.owner: Borrower | None = None  # of a lease
+        self.interruption: Receiver | None = None  # under way: what it is executing is being ended
         self.tag_refused: bool = False  # why it ended: the upstream itself is well
         self.slot: Any = None  # of a lease, in its pool
         self.loop: Any = asyncio.get_running_loop()
         self.transport: Any = None
         self.write: Any = None
+        self.layers: Layers | None = None  # below the protocol, if there are any
         self.attempt: Any = None  # the task that connects
 
-        self.head: Call | None = None  # the call that is replied to next
-        self.last: Call | None = None
-        self.in_flight: i64 = 0  # replies still to come
         self.full: bool = False  # too many of them, or too many bytes queued: no new calls
         self.outgoing: list[bytes] = []  # requests of this turn of the loop, written together at its end
         self.write_paused: bool = False
@@ -89,12 +94,7 @@ class Connection:
 
     def send(self, call: Call, now: float) -> None:
         """Put a call in line and its bytes on the wire (once the connection is open)."""
-        last = self.last
-        if last is None:
-            self.head = call
-        else:
-            last.behind = call
-        self.last = call
+        self.append(call)
         self.used = now
         self.in_flight += call.waiting
         if self.in_flight >= self.max_calls:
@@ -194,10 +194,15 @@ class Connection:
         now = monotonic()
         self.silent_since = 0.0
         try:
+            if self.layers is not None:
+                data = self.layers.received(data)
             if self.login is not None:
-                self._log_in(data, now)
-            else:
+                if data:
+                    self._log_in(data, now)
+            elif data:
                 self._replies(data, now)
+            if self.layers is not None and self.layers.ended():
+                self.abort("closed by the upstream")
         except PeerError as error:
             self.tag_refused = isinstance(error, TagError)
             self.abort(str(error) if self.login is not None else f"protocol error: {error}")
@@ -227,10 +232,15 @@ class Connection:
         if answer is not None:
             if answer:
                 self.write(answer)
+            if login.starts_tls:
+                login.starts_tls = False
+                self._start_tls()
+                self._log_in(b"", now)
             return
         self.login = None
+        self.codec.opened(login)
         self.state = OPEN
-        self._drop_deserted()
+        self.drop_deserted()
         call = self.head
         while call is not None:
             self._transmit(call)
@@ -239,21 +249,18 @@ class Connection:
         if self.full:
             self._check_room(now)  # those who left while it opened may have made some
 
-    def _drop_deserted(self) -> None:
-        """Calls whose client left before anything was sent are not sent at all."""
-        kept: Call | None = None
-        call, self.head, self.last = self.head, None, None
-        while call is not None:
-            behind, call.behind = call.behind, None
-            if call.receiver is None:
-                self.in_flight -= call.waiting
-            elif kept is None:
-                self.head = kept = call
-            else:
-                kept.behind = call
-                kept = call
-            call = behind
-        self.last = kept
+    def _start_tls(self) -> None:
+        """From here on all is private. What goes out meanwhile waits for the end of the handshake."""
+        if self.make_tls is None:
+            raise LoginError("the login asks for TLS, which is not configured")
+        self.push_layer(self.make_tls())
+
+    def push_layer(self, layer: Layer) -> None:
+        """The next byte of either side is the layer's; bytes already written stay as they were."""
+        if self.layers is None:
+            self.layers = Layers(self.transport, self.abort)
+            self.write = self.layers.write
+        self.layers.push(layer)
 
     # Replies
 
@@ -275,7 +282,7 @@ class Connection:
                 self.in_flight -= before - call.waiting
                 self.relaying = call.partial = False
                 if found == DONE:
-                    self._next_in_line(call)
+                    self.pop(call)
                 receiver = call.receiver
                 if receiver is not None:
                     receiver.replied(call, data if start == 0 and end == n else data[start:end], now)
@@ -296,14 +303,6 @@ class Connection:
             self._check_room(now)
         if self.state == RETIRED and self.head is None:
             self.keeper.emptied(self, now)
-
-    def _next_in_line(self, call: Call) -> None:
-        behind = call.behind
-        self.head = behind
-        if behind is None:
-            self.last = None
-        else:
-            call.behind = None
 
     def _unfinished(self, data: bytes, start: i64, n: i64, now: float) -> None:
         """Hold the start of a reply, or, when it is long, relay what there is of it."""
@@ -333,15 +332,6 @@ class Connection:
 
     # Flow control and the end
 
-    def others_wait(self, receiver: Receiver) -> bool:
-        """Calls of somebody else stand in line."""
-        call = self.head
-        while call is not None:
-            if call.receiver is not None and call.receiver is not receiver:
-                return True
-            call = call.behind
-        return False
-
     def hold(self) -> None:
         """A client is slow: read no more for now."""
         self.holds += 1
@@ -365,6 +355,8 @@ class Connection:
     def close(self) -> None:
         """End in order: nobody waits for anything."""
         if self.transport is not None and self.state != CLOSED:
+            if self.layers is not None:
+                self.layers.close()
             self.transport.close()
         self._end(CLOSED_BY_US)
 

@@ -11,16 +11,17 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from gateway.balance import Balance
 from gateway.config import model
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.service import Service
 from gateway.target import Target
+from gateway.tls import listener_context, load_pair
 from policies.access import AccessGovernor, Rights
 from policies.forbidden import ForbiddenGovernor
 from policies.gate import Governor
 from protocols.codec import IMPOSSIBLE, RESTRICTED, Protocol
-from protocols.redis.protocol import RedisProtocol
 
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
 
@@ -36,23 +37,28 @@ def build(config: model.Config, spawn: Spawn) -> dict[str, Service]:
 
 def _service(name: str, settings: model.Service, spawn: Spawn) -> Service:
     protocol = PROTOCOLS[settings.protocol](name, settings)
-    endpoint = Endpoint(_target(settings.upstream), protocol, settings.pool, spawn)
+    targets = _targets(settings.upstream)
+    endpoints = [Endpoint(target, protocol, settings.pool, spawn) for target in targets]
     limits = settings.limits
-    service = Service(
+    return Service(
         protocol,
-        endpoint,
+        Balance(endpoints),
         Governance(protocol, _access(protocol, settings), [policy.governor(name) for policy in settings.policies]),
         max_clients=limits.max_clients,
         output_buffer=limits.output_buffer,
         slow_client_timeout=limits.slow_client_timeout,
         request_buffer=limits.request_buffer,
         idle_timeout=limits.idle_timeout,
+        login_timeout=limits.login_timeout,
     )
-    protocol.attach(service.disconnect, service.unblock)
-    return service
+
+
+# Protocols are imported when asked for: a gateway pays only for those that it speaks.
 
 
 def _redis(name: str, settings: model.Service) -> Protocol:
+    from protocols.redis.protocol import RedisProtocol
+
     upstream, limits = settings.upstream, settings.limits
     clients = settings.clients
     return RedisProtocol(
@@ -66,8 +72,37 @@ def _redis(name: str, settings: model.Service) -> Protocol:
     )
 
 
+def _mysql(name: str, settings: model.Service) -> Protocol:
+    from protocols.mysql.auth import Account
+    from protocols.mysql.protocol import MysqlProtocol
+    from protocols.mysql.state import MAX_LONG_DATA, Options
+
+    def account(client: model.Client) -> Account:
+        if client.password_hash is not None:
+            return Account.of_hash(client.user, client.password_hash.reveal())
+        assert client.secret is not None
+        return Account.of_password(client.user, client.secret.reveal())
+
+    upstream, pool, limits = settings.upstream, settings.pool, settings.limits
+    return MysqlProtocol(
+        name,
+        accounts=None if settings.clients is None else {c.user: account(c) for c in settings.clients},
+        user=upstream.user or "",
+        password=upstream.secret.reveal().encode() if upstream.secret else b"",
+        tls=upstream.tls is not None,
+        secure=all(endpoint.address.path for endpoint in upstream.endpoints),
+        options=Options(
+            mode=pool.mode,
+            replay_user_variables=pool.user_variables == "replay",
+            statements=pool.statements,
+            request_buffer=limits.request_buffer,
+            max_long_data=min(limits.max_value, MAX_LONG_DATA),
+        ),
+    )
+
+
 # How the protocols of protocols/registry.py are made from a service's settings.
-PROTOCOLS: Final[dict[str, Callable[[str, model.Service], Protocol]]] = {"redis": _redis}
+PROTOCOLS: Final[dict[str, Callable[[str, model.Service], Protocol]]] = {"redis": _redis, "mysql": _mysql}
 
 
 def _access(protocol: Protocol, settings: model.Service) -> list[Governor]:
@@ -98,19 +133,35 @@ def _forbidden(protocol: Protocol, settings: model.Service) -> dict[str, str]:
     return details
 
 
-def _target(upstream: model.Upstream) -> Target:
-    address = upstream.endpoints[0].address
+def _targets(upstream: model.Upstream) -> list[Target]:
     tls = upstream.tls
     context = _tls_context(tls) if tls is not None else None
-    server_name = (tls.server_name if tls is not None else None) or address.host or "localhost"
-    return Target(address.host, address.port, address.path, context, server_name)
+    targets = []
+    for endpoint in upstream.endpoints:
+        address = endpoint.address
+        name = (tls.server_name if tls is not None else None) or address.host or "localhost"
+        targets.append(
+            Target(address.host, address.port, address.path, context, name, endpoint.role, endpoint.priority)
+        )
+    return targets
 
 
 def _tls_context(tls: model.Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+    context.options |= ssl.OP_NO_RENEGOTIATION
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert and tls.key:
-        context.load_cert_chain(str(tls.cert), str(tls.key))
+        load_pair(context, tls.cert, tls.key)
     return context
+
+
+def listener_tls(listener: model.Listener) -> ssl.SSLContext | None:
+    """The certificates of a listener; None: it speaks plain text.
+
+    Raises:
+        OSError: one cannot be read any more.
+    """
+    tls = listener.tls
+    return listener_context(tls.cert, tls.key, tls.ca) if tls is not None else None

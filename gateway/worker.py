@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -20,12 +21,13 @@ from gateway.config import Config
 from gateway.listeners import ListenError, bind
 from gateway.service import Service
 from gateway.session import Session
-from gateway.wiring import build
+from gateway.wiring import build, listener_tls
 
 STARTING: Final = "starting"
 READY: Final = "ready"
 DRAINING: Final = "draining"
 
+_HANDSHAKE_TIMEOUT: Final = 10.0  # seconds that a client may take for it, where TLS comes before all else
 _GC_THRESHOLD: Final = 50_000  # what a call makes is freed by its reference count; cycles are rare
 
 
@@ -84,15 +86,15 @@ class Worker:
     async def _open(self) -> None:
         """Listen everywhere before the first client is accepted, then say so in one line."""
         sockets = [
-            (name, listener, sock)
+            (name, listener, listener_tls(listener), sock)
             for name, service in self.config.services.items()
             for listener in service.listen
             for sock in bind(listener)
         ]
         for service in self.services.values():
             service.start()
-        for name, listener, sock in sockets:
-            await self._listen(name, sock, listener.backlog)
+        for name, listener, tls, sock in sockets:
+            await self._listen(name, sock, listener.backlog, tls)
         if self.config.admin is not None:
             await self._admin.start(self.config.admin)
         gc.collect()
@@ -105,26 +107,29 @@ class Worker:
     async def _become_ready(self) -> None:
         """Ready means: the first connect of every service has been tried, whatever came of it."""
         for service in self.services.values():
-            await service.endpoint.tried.wait()
+            for endpoint in service.balance.endpoints:
+                await endpoint.tried.wait()
         if self.state == STARTING:
             self.state = READY
             logs.info("ready")
 
-    async def _listen(self, name: str, sock: socket.socket, backlog: int) -> None:
+    async def _listen(self, name: str, sock: socket.socket, backlog: int, tls: ssl.SSLContext | None) -> None:
         loop: Any = asyncio.get_running_loop()  # Any: a Session has no asyncio base class, so that it compiles
         service = self.services[name]
+        later = tls if service.protocol.starts_tls_itself else None
+        at_once = {"ssl": tls, "ssl_handshake_timeout": _HANDSHAKE_TIMEOUT} if tls is not None and later is None else {}
 
         def accept() -> Session:
             self._numbers += 1
-            return Session(service, self._numbers)
+            return Session(service, self._numbers, later)
 
         if sock.family == socket.AF_UNIX:
             path = sock.getsockname()
             self._unix_paths.append(path)
-            server = await loop.create_unix_server(accept, sock=sock, backlog=backlog)
+            server = await loop.create_unix_server(accept, sock=sock, backlog=backlog, **at_once)
             self.listening.append((name, f"unix:{path}"))
         else:
-            server = await loop.create_server(accept, sock=sock, backlog=backlog)
+            server = await loop.create_server(accept, sock=sock, backlog=backlog, **at_once)
             host, port = sock.getsockname()[:2]
             self.listening.append((name, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
         self._servers.append(server)

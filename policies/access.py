@@ -1,8 +1,9 @@
 """Who may run what: the ``allow`` and ``deny`` lists of a service's ``clients:``.
 
 Not a policy of the registry: it is configured with the users, and its governor comes before all others. A list holds
-effects (read, write, admin, control) or command names in any case. What is denied stays denied whatever is allowed.
-Control verbs (SELECT, AUTH, PING) need not be allowed, but can be denied. A scope that may pass has no gate at all.
+effects (read, write, ddl, admin, transaction, control) or command names in any case. What is denied stays denied
+whatever is allowed. Control and transaction verbs (SELECT of a database, PING, COMMIT) need not be allowed, but can be
+denied. A scope that may pass has no gate at all.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 from policies.gate import Gate, Governor, Scope, matches
-from protocols.call import CONTROL, Call, Verb
+from protocols.call import CONTROL, TRANSACTION, Call, Verb
 from protocols.fault import DENIED, Fault
+
+_FREE: Final = (CONTROL, TRANSACTION)  # effects that need not be allowed
 
 
 @final
@@ -31,7 +34,7 @@ class Rights:
         """Whether the verb may be run."""
         if matches(self.deny, verb):
             return False
-        return self.allow is None or verb.effect == CONTROL or matches(self.allow, verb)
+        return self.allow is None or verb.effect in _FREE or matches(self.allow, verb)
 
 
 @final

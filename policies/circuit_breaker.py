@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from policies.gate import VERBS, Gate, Governor, Policy, Scope
-from protocols.call import ADMIN, CANCELLED, READ, REFUSED, WRITE, Call
+from protocols.call import CANCELLED, GOVERNED, REFUSED, Call
 from protocols.fault import OPEN as OPEN_REASON
 from protocols.fault import Fault
 from protocols.settings import DURATION, PERCENT, POSITIVE, optional, render_duration
@@ -53,7 +53,7 @@ class CircuitBreaker(Policy):
     open: float = field(default=5.0, metadata=DURATION)
     probes: int = field(default=3, metadata=POSITIVE)  # at a time, and as many must succeed
     # Not control: a refused SELECT or MULTI would change what the commands behind it mean.
-    verbs: tuple[str, ...] = field(default=(READ, WRITE, ADMIN), metadata=VERBS)
+    verbs: tuple[str, ...] = field(default=GOVERNED, metadata=VERBS)
 
     def __post_init__(self) -> None:
         for name in ("error_ratio", "slow_ratio"):

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from policies.gate import PER, SERVICE, VERBS, Gate, Governor, Keyed, Policy, Scope
-from protocols.call import ADMIN, READ, WRITE, Call
+from protocols.call import GOVERNED, Call
 from protocols.fault import BUSY, Fault
 from protocols.settings import POSITIVE
 
@@ -26,7 +26,7 @@ class Concurrency(Policy):
     max: int = field(metadata=POSITIVE)
     per: str = field(default=SERVICE, metadata=PER)
     # Not control: a refused SELECT or MULTI would change what the commands behind it mean.
-    verbs: tuple[str, ...] = field(default=(READ, WRITE, ADMIN), metadata=VERBS)
+    verbs: tuple[str, ...] = field(default=GOVERNED, metadata=VERBS)
 
     def __post_init__(self) -> None:
         if self.max < 1:

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from policies.gate import PER, SERVICE, VERBS, Gate, Governor, Keyed, Policy, Scope
-from protocols.call import ADMIN, READ, REFUSED, WRITE, Call
+from protocols.call import GOVERNED, REFUSED, Call
 from protocols.fault import LIMITED, Fault
 from protocols.settings import PERCENT, POSITIVE, RATE, optional, render_rate
 
@@ -37,7 +37,7 @@ class RateLimit(Policy):
     enforced: float = field(default=1.0, metadata=PERCENT)
     max_keys: int = field(default=10_000, metadata=POSITIVE)  # clients remembered after their last session ended
     # Not control: a refused SELECT or MULTI would change what the commands behind it mean.
-    verbs: tuple[str, ...] = field(default=(READ, WRITE, ADMIN), metadata=VERBS)
+    verbs: tuple[str, ...] = field(default=GOVERNED, metadata=VERBS)
 
     def __post_init__(self) -> None:
         if self.rate <= 0:

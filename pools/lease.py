@@ -13,6 +13,8 @@ from itertools import takewhile
 from math import inf
 from typing import Any, Final, final
 
+from mypy_extensions import i64
+
 from pools.settings import PoolSettings
 from pools.slot import (
     CLEANING,
@@ -48,7 +50,9 @@ _DRAINING: Final = "the pool is draining, it lends no more connections"
 class LeasePool:
     """The exclusive connections of one endpoint."""
 
-    __slots__ = ("_actions", "_expiry", "_rng", "_throttle", "_waiting", "draining", "settings", "slots", "totals")
+    __slots__ = (
+        "_actions", "_expiry", "_kind", "_rng", "_throttle", "_waiting", "draining", "settings", "slots", "totals",
+    )  # fmt: skip
 
     def __init__(self, settings: PoolSettings, throttle: Throttle, rng: Callable[[], float]) -> None:
         self.settings: PoolSettings = settings
@@ -57,6 +61,7 @@ class LeasePool:
         self._rng: Final = rng  # uniform in [0, 1): jitter of max_lifetime
         self._actions: Final[deque[Action]] = deque()
         self._waiting: Final[OrderedDict[Waiter, None]] = OrderedDict()  # first in, first out; any leaves in O(1)
+        self._kind: i64 = 0  # that was wanted last: what is kept idle is of this kind
         self.slots: Final = Slots()
         self._expiry: float = inf  # no idle slot's lifetime ends earlier; may be too early, never too late
         self.totals: Final = Totals()
@@ -73,6 +78,7 @@ class LeasePool:
             raise ValueError("a waiter can acquire only once")
         self.totals.acquired += 1
         waiter.number = self.totals.acquired
+        self._kind = waiter.kind
         waiter.since = now
         waiter.deadline = self._deadline(now)
         if self.draining:
@@ -97,8 +103,8 @@ class LeasePool:
         elif waiter.state == REFUSED:
             waiter.state = GONE
 
-    def release(self, slot: Slot, tag: object, now: float) -> None:
-        """The connection is clean, and its state is ``tag``: to the first waiter, or idle.
+    def release(self, slot: Slot, tag: object, now: float, kind: i64 = 0) -> None:
+        """The connection is clean, its state is ``tag`` and its kind ``kind``: to the first waiter, or idle.
 
         Raises:
             ValueError: the slot is neither lent nor being cleaned.
@@ -108,6 +114,7 @@ class LeasePool:
         if slot.state != CLEANING:
             self._end_use(slot, now)
         slot.tag = tag
+        slot.kind = kind
         self._free(slot, now)
 
     def clean(self, slot: Slot, now: float) -> None:
@@ -199,7 +206,7 @@ class LeasePool:
         due = min(self._expiry, self._idle_end())
         if self._waiting:
             due = min(due, next(iter(self._waiting)).deadline)
-        if self._missing() > 0:
+        if self._missing() > 0 or self._is_misfit():
             due = min(due, self._throttle.ready_at())
         return due
 
@@ -251,13 +258,33 @@ class LeasePool:
     def _settle(self, now: float) -> None:
         """What every event ends with: serve who waits, open what is missing, leave nobody hanging."""
         while self._waiting and self.slots.idle:
-            self._grant(self._waiting.popitem(last=False)[0], now)
+            waiter = next(iter(self._waiting))
+            slot = self.slots.best(waiter.tag, waiter.kind)
+            if slot is None:
+                self._make_room(now)
+                break
+            del self._waiting[waiter]
+            self._grant(waiter, slot, now)
         missing = self._missing()
         while missing > 0 and self._throttle.ready_at() <= now:
             missing -= 1
             self._open(now)
         if self._waiting and self.size() == 0 and self._throttle.backing_off(now):
             self._refuse_all(NO_ENDPOINT, self._down_detail())
+
+    def _is_misfit(self) -> bool:
+        """The first waiter waits although something is idle: that is of another kind, and none of its own is coming."""
+        if not self._waiting or not self.slots.idle:
+            return False
+        return not self.slots.is_connecting(next(iter(self._waiting)).kind)
+
+    def _make_room(self, now: float) -> None:
+        """Nothing idle is of the first waiter's kind: open one that is, in the place of the oldest idle one."""
+        if not self._is_misfit() or self._throttle.ready_at() > now:
+            return
+        if self.size() >= self.settings.max_connections:
+            self._close(next(iter(self.slots.idle)), now)
+        self._open(now)
 
     def _missing(self) -> int:
         """How many connects should start: one for each waiter and for min_idle, less those under way."""
@@ -268,12 +295,11 @@ class LeasePool:
 
     def _open(self, now: float) -> None:
         self._throttle.take(now)
-        slot = self.slots.new(next(iter(self._waiting)).tag if self._waiting else None, now)
+        first = next(iter(self._waiting), None)
+        slot = self.slots.new(first.tag if first else None, first.kind if first else self._kind, now)
         self._actions.append(Open(slot))
 
-    def _grant(self, waiter: Waiter, now: float) -> None:
-        """Lend the newest idle slot that fits the waiter's tag, else the newest."""
-        slot = self.slots.best(waiter.tag)
+    def _grant(self, waiter: Waiter, slot: Slot, now: float) -> None:
         self.slots.move(slot, LEASED, now)
         slot.uses += 1
         slot.waiter = waiter

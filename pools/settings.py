@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from protocols.settings import COUNT, DURATION, PERCENT, POSITIVE, RATE, optional
+from protocols.settings import COUNT, DURATION, PERCENT, POSITIVE, RATE, one_of, optional
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class PoolSettings:
     Durations are seconds, rates are events a second.
     """
 
+    mode: str = field(default="transaction", metadata=one_of("transaction", "session", "statement"))  # of sharing
     lanes: int = field(default=2, metadata=POSITIVE)  # shared connections per endpoint and connection state
     lane_calls: int = field(default=4096, metadata=POSITIVE)  # commands in flight on one lane before clients pause
     max_connections: int = field(default=64, metadata=POSITIVE)  # leases
@@ -27,4 +28,6 @@ class PoolSettings:
     connect_rate: float | None = field(default=None, metadata=optional(RATE))  # new connections a second
     backoff_base: float = field(default=0.05, metadata=DURATION)  # first pause after a failed connect, then doubled
     backoff_max: float = field(default=5.0, metadata=DURATION)
+    statements: int = field(default=256, metadata=POSITIVE)  # prepared on one connection; then the oldest are closed
+    user_variables: str = field(default="pin", metadata=one_of("pin", "replay"))  # what SET @x = literal does
     stall_timeout: float = field(default=5.0, metadata=DURATION)  # silent for so long after a timeout: given up

@@ -49,11 +49,12 @@ GONE: Final = 5
 class Slot:
     """One connection's place in a pool. ``carrier`` is the gateway's; the rest is for it to read."""
 
-    __slots__ = ("born", "carrier", "expires_at", "number", "since", "state", "tag", "uses", "waiter")
+    __slots__ = ("born", "carrier", "expires_at", "kind", "number", "since", "state", "tag", "uses", "waiter")
 
-    def __init__(self, number: i64, tag: object, now: float) -> None:
+    def __init__(self, number: i64, tag: object, kind: i64, now: float) -> None:
         self.number: Final[i64] = number
         self.tag: object = tag  # the connection state it has, hashable; while CONNECTING: what would fit best
+        self.kind: i64 = kind  # what no command can change of it: it serves waiters of this kind only
         self.state: i64 = CLOSED
         self.born: float = now  # when connecting began
         self.since: float = now  # when it entered its state
@@ -67,7 +68,7 @@ class Slot:
 class Slots:
     """The slots of a pool, each on the list of its state. OrderedDicts are lists that any member leaves in O(1)."""
 
-    __slots__ = ("_fitting", "_lists", "_made", "cleaning", "connecting", "idle", "leased")
+    __slots__ = ("_fitting", "_kinds", "_lists", "_made", "cleaning", "connecting", "idle", "leased")
 
     def __init__(self) -> None:
         self.connecting: Final[OrderedDict[Slot, None]] = OrderedDict()
@@ -76,12 +77,13 @@ class Slots:
         self.cleaning: Final[OrderedDict[Slot, None]] = OrderedDict()
         self._lists: Final = [self.connecting, self.idle, self.leased, self.cleaning]  # by state
         self._fitting: Final[dict[object, OrderedDict[Slot, None]]] = {}  # the idle ones by tag, in the same order
+        self._kinds: Final[dict[int, OrderedDict[Slot, None]]] = {}  # the idle ones by kind, in the same order
         self._made: i64 = 0
 
-    def new(self, tag: object, now: float) -> Slot:
+    def new(self, tag: object, kind: i64, now: float) -> Slot:
         """A fresh slot, CONNECTING."""
         self._made += 1
-        slot = Slot(self._made, tag, now)
+        slot = Slot(self._made, tag, kind, now)
         self.move(slot, CONNECTING, now)
         return slot
 
@@ -92,6 +94,7 @@ class Slots:
             del fitting[slot]
             if not fitting:
                 del self._fitting[slot.tag]
+            del self._kinds[slot.kind][slot]
         if slot.state != CLOSED:
             del self._lists[slot.state][slot]
         slot.state = state
@@ -100,10 +103,16 @@ class Slots:
             self._lists[state][slot] = None
         if state == IDLE:
             self._fitting.setdefault(slot.tag, OrderedDict())[slot] = None
+            self._kinds.setdefault(slot.kind, OrderedDict())[slot] = None
 
-    def best(self, tag: object) -> Slot:
-        """The newest idle slot that has the tag, else the newest; the caller knows that there is one."""
-        return next(reversed(self._fitting.get(tag, self.idle)))
+    def best(self, tag: object, kind: i64) -> Slot | None:
+        """The newest idle slot that has the tag (and so is of its kind), else the newest of the kind, if any."""
+        fitting = self._fitting.get(tag) or self._kinds.get(kind)
+        return next(reversed(fitting)) if fitting else None
+
+    def is_connecting(self, kind: i64) -> bool:
+        """One of this kind is on its way."""
+        return any(slot.kind == kind for slot in self.connecting)
 
     def size(self) -> int:
         """Slots in all states but CLOSED."""
@@ -118,10 +127,11 @@ class Slots:
 class Waiter:
     """One session's wish for a lease, used once; then the handle of the lease: ``slot`` is None when it is over."""
 
-    __slots__ = ("carrier", "deadline", "number", "since", "slot", "state", "tag")
+    __slots__ = ("carrier", "deadline", "kind", "number", "since", "slot", "state", "tag")
 
-    def __init__(self, tag: object, carrier: Any) -> None:
+    def __init__(self, tag: object, carrier: Any, kind: i64 = 0) -> None:
         self.tag: object = tag  # the connection state wanted, hashable
+        self.kind: i64 = kind  # the kind of connection that can be brought to it
         self.carrier: Any = carrier
         self.state: i64 = NEW
         self.number: int = 0  # order of arrival
@@ -132,7 +142,7 @@ class Waiter:
 
 @final
 class Open:
-    """Connect; then report ``opened`` or ``open_failed``. ``slot.tag`` is what the first waiter wants, if any waits."""
+    """Connect, in the slot's kind; then ``opened`` or ``open_failed``. ``slot.tag`` is what the first waiter wants."""
 
     __slots__ = ("slot",)
 

@@ -15,9 +15,12 @@ from protocols.fault import Fault
 # What a verb does to the data: policies are bound by these words ("allow: [read]").
 READ: Final = "read"
 WRITE: Final = "write"
+DDL: Final = "ddl"  # what the data looks like: CREATE TABLE
 ADMIN: Final = "admin"
+TRANSACTION: Final = "transaction"  # where a transaction begins and ends: BEGIN, COMMIT
 CONTROL: Final = "control"  # the state of the connection only: SELECT, AUTH, MULTI, PING
-EFFECTS: Final = (READ, WRITE, ADMIN, CONTROL)
+EFFECTS: Final = (READ, WRITE, DDL, ADMIN, TRANSACTION, CONTROL)
+GOVERNED: Final = (READ, WRITE, DDL, ADMIN)  # what limits are for: refusing the end of a transaction helps nobody
 
 # Affinity: which upstream connection a call may use.
 CALL: Final = 0  # any shared lane
@@ -77,7 +80,7 @@ class Call:
     __slots__ = (
         "answer", "barrier", "behind", "blamed", "blocking", "closes", "count", "deadline", "done", "errors",
         "failures", "in_turn", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver", "request",
-        "retried", "sent", "size", "started", "unfinished", "verb", "verbs", "waiting",
+        "retried", "sent", "shape", "size", "started", "unfinished", "verb", "verbs", "waiting",
     )  # fmt: skip
 
     def __init__(self, verb: Verb, count: i64, request: bytes, started: float) -> None:
@@ -97,6 +100,7 @@ class Call:
         self.mute: bool = False  # the client does not want the reply
         self.closes: bool = False  # the session ends behind its reply
         self.unfinished: bool = False  # more of the request follows, in pieces
+        self.shape: i64 = 0  # what kind of reply the upstream codec has to expect, in the protocol's own numbers
         self.blocking: float = -1.0  # seconds that it asks the upstream to wait (0: for ever); -1: it does not block
 
         # How it went.

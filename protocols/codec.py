@@ -7,13 +7,13 @@ words in which a fault is said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from mypy_extensions import i64, mypyc_attr
 
 from protocols.call import Call, Verb
 from protocols.fault import Fault
+from protocols.layer import Layer
 
 # What UpstreamCodec.scan found.
 DONE: Final = 0  # the rest of the call's replies end at ``end``
@@ -36,7 +36,20 @@ class ServerCodec:
         self.pin: str | None = None  # why the session needs a connection of its own ("WATCH"); None: it may share
         self.pinned_at: float = 0.0
         self.tag: object = None  # the connection state that its calls need: lanes and leases are matched by it
+        self.kind: i64 = 0  # of connection that its calls need; see Protocol.fresh_tag
+        self.role: str = ""  # of the endpoint that its next call asks for; "": the service's own choice
         self.pushes: bool = False  # messages that nobody asked for (subscriptions) are relayed now
+        self.said: bytes = b""  # for the client, in answer to no call: a greeting, a step of the login
+        self.starts_layer: Layer | None = None  # with the next byte of either side, once (compression)
+        self.starts_tls: bool = False  # what the client sends behind ``said`` is TLS; see leftover
+        self.logged_in: bool = True  # False: the client has to say who it is first, and soon
+
+    def greet(self) -> None:
+        """The service is ready for this client: where the server speaks first, ``said`` is set."""
+
+    def leftover(self) -> bytes:
+        """TLS or another layer starts: bytes fed already that belong to it."""
+        return b""
 
     def feed(self, data: bytes) -> None:
         """More bytes from the client."""
@@ -87,6 +100,18 @@ class ServerCodec:
         """What a client that broke the protocol is told before its connection closes."""
         return b""
 
+    def preface(self, call: Call, upstream: UpstreamCodec, now: float) -> Call | None:
+        """What has to go ahead of a call on its lease, asked until it is None; may finish ``call.request``.
+
+        Each such call is of the gateway's own. When one is answered by an error, ``preface_failed`` is what the client
+        gets in the place of its reply.
+        """
+        return None
+
+    def preface_failed(self, call: Call, data: bytes) -> bytes:
+        """The reply to the call, made from the error that answered its preface."""
+        return data
+
     def finished(self, call: Call, now: float) -> None:
         """A call that needed a lease is over: the pin may end."""
 
@@ -106,6 +131,13 @@ class ServerCodec:
         """Commands, one reply each, that make the lease clean again; None: it cannot be cleaned and has to close."""
         return []
 
+    def left_tag(self) -> object:
+        """The tag of a lease that was given back, behind its cleanup."""
+        return self.tag
+
+    def cleaned(self, data: bytes) -> None:
+        """The replies to the cleanup, for a session that waits for them (``cleaning``)."""
+
     def facts(self, now: float) -> dict[str, Any]:
         """What ``/sessions`` shows of the protocol's state; never a secret."""
         return {}
@@ -119,6 +151,9 @@ class UpstreamCodec:
         self.end: i64 = 0
         self.reached: i64 = 0
         self.push_end: i64 = 0
+
+    def opened(self, login: Login) -> None:
+        """The login is through; what it learned about this connection is at hand."""
 
     def adopt(self, session: ServerCodec | None) -> None:
         """The connection now belongs to this session alone, or (None) to nobody."""
@@ -143,6 +178,8 @@ class UpstreamCodec:
 class Login:
     """The conversation that makes a new upstream connection usable."""
 
+    starts_tls: bool = False  # TLS starts behind what ``feed`` returned; then ``feed(b"")`` goes on
+
     def start(self) -> bytes:
         """What to send first."""
         raise NotImplementedError
@@ -157,16 +194,44 @@ class Login:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+class Host:
+    """What the gateway does for a protocol. Sessions go by their ids."""
+
+    def disconnect(self, session_id: int) -> None:
+        """End a session; its own reply still goes out."""
+
+    def unblock(self, session_id: int, error: bool) -> bool:
+        """End the wait of a blocked session, as after its timeout or with an error; False: it did not wait."""
+        return False
+
+    def interrupt(self, session_id: int) -> bool:
+        """End what a session is executing upstream; False: nothing."""
+        return False
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Protocol:
     """One protocol as one service speaks it: makes codecs, and holds what all sessions of the service share."""
+
+    starts_tls_itself: bool = False  # in mid-connection, on both sides
+    has_lanes: bool = True  # False: a connection serves one session at a time, so calls go over leases
+    greets: bool = False  # the server speaks first, and what it says has to be learned from the upstream
 
     def __init__(self, service: str, verbs: list[Verb], base_tag: object) -> None:
         self.service: Final = service
         self.verbs: Final = verbs  # by Verb.index; the first one stands for all that the protocol does not know
         self.base_tag: Final = base_tag  # the tag of a fresh session
 
-    def attach(self, disconnect: Callable[[int], None], unblock: Callable[[int, bool], bool]) -> None:
-        """How the gateway ends a session, and the wait of a blocked one (with an error or not), by its id."""
+    def attach(self, host: Host) -> None:
+        """What the gateway does on behalf of the protocol."""
+
+    def is_ready(self) -> bool:
+        """What clients are greeted with is known."""
+        return True
+
+    def unavailable(self, fault: Fault) -> bytes:
+        """What a client is told, before anything else, that comes while the upstream was never seen."""
+        return b""
 
     def standing(self, verb: Verb) -> int:
         """ALLOWED, RESTRICTED (unless the configuration allows it) or IMPOSSIBLE."""
@@ -176,8 +241,8 @@ class Protocol:
         """The gateway answers this verb itself: only access control governs it."""
         return False
 
-    def server(self, session_id: int, peer: str, local: str, now: float) -> ServerCodec:
-        """A codec for a new client connection. ``peer`` and ``local`` are printable addresses."""
+    def server(self, session_id: int, peer: str, local: str, tls: bool, now: float) -> ServerCodec:
+        """A codec for a new client connection. ``peer`` and ``local`` are printable addresses; TLS can be started."""
         raise NotImplementedError
 
     def left(self, session_id: int) -> None:
@@ -186,6 +251,14 @@ class Protocol:
     def upstream(self) -> UpstreamCodec:
         """A codec for a new upstream connection."""
         raise NotImplementedError
+
+    def fresh_tag(self, kind: int) -> object:
+        """The tag of a connection of some kind (what is fixed when it opens) before anybody has used it."""
+        return self.base_tag
+
+    def kind_of(self, tag: object) -> int:
+        """The kind of connection that can be brought to this tag."""
+        return 0
 
     def login(self, tag: object) -> Login:
         """The login of a new upstream connection that is to have this tag."""
@@ -201,6 +274,18 @@ class Protocol:
     def noop(self) -> bytes:
         """A command without effect, with one reply."""
         raise NotImplementedError
+
+    def interrupt(self, upstream: UpstreamCodec) -> bytes | None:
+        """A command for another connection that ends what this one is executing; None: it has to close."""
+        return None
+
+    def explain(self, data: bytes) -> str:
+        """What the upstream said in an error reply, for people."""
+        return ""
+
+    def stats(self, now: float) -> dict[str, Any]:
+        """What ``/stats`` shows of the protocol."""
+        return {}
 
     def too_many(self) -> bytes:
         """What a client is told that is one too many."""

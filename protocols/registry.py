@@ -7,6 +7,7 @@ from typing import Final
 
 PROTOCOLS: Final[dict[str, str]] = {
     "redis": "Redis and Valkey, RESP2 and RESP3",
+    "mysql": "MySQL and MariaDB, protocol 4.1",
 }
 
 
@@ -16,9 +17,16 @@ def _redis_commands() -> dict[str, bool]:
     return {verb.name: verb.handling != NEVER for verb in VERBS[1:]}
 
 
+def _mysql_commands() -> dict[str, bool]:
+    from protocols.mysql.verbs import NEVER, VERBS
+
+    return {verb.name: verb.name not in NEVER for verb in VERBS[1:]}
+
+
 # Imported when asked for: a gateway pays only for the protocols that it speaks.
 _COMMANDS: Final[dict[str, Callable[[], dict[str, bool]]]] = {
     "redis": _redis_commands,
+    "mysql": _mysql_commands,
 }
 
 

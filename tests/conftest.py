@@ -1,4 +1,4 @@
-"""What all tests share: which form of poolgate they test, and one Redis server for the session."""
+"""What all tests share: which form of poolgate they test, and one server of each kind for the session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 import protocols.call
+from mysql_servers import MariaDBServer, MySQL8Server
 from servers import RedisServer
 
 # Machines that run tests are busy ones: a slow example is no failure there.
@@ -37,4 +38,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 def redis_server() -> Iterator[RedisServer]:
     """A Redis for tests that leave nothing behind that hurts others: own keys, no FLUSHALL, no CONFIG."""
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A MariaDB for tests that leave nothing behind that hurts others: own tables or databases, no global variables."""
+    with MariaDBServer(users={"app": "s3cret"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql8_server() -> Iterator[MySQL8Server]:
+    """A server with logins like MySQL 8, on the same terms. Its user ``app`` is in nobody's cache at first."""
+    with MySQL8Server(users={"app": "s3cret"}) as server:
         yield server

@@ -212,12 +212,12 @@ class Gateway(PoolgateProcess):
         return any(lane["state"] == "open" for group in groups for lane in group["lanes"])
 
     def wait_until_holds(self, number: int, word: str) -> None:
-        """Until a client is pinned because of ``word`` and has its lease, or (``""``) shares lanes again."""
+        """Until a client is pinned because of ``word`` and has its lease, or (``""``) shares again."""
 
         def holds() -> bool:
             session = self.session(number)
             if not word:
-                return session["lease"] is None and session["holds"] == "shares lanes"
+                return session["lease"] is None and session["holds"] == "shares connections"
             return session["lease"] is not None and f"because {word} " in session["holds"]
 
         wait_until(holds, f"client {number} holds {word or 'nothing'}")

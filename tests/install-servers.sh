@@ -9,7 +9,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export PATH="$PATH:/usr/sbin:$root/.venv/bin" # nutcracker lives in sbin; the stand-in in .venv
+export PATH="$PATH:/usr/sbin:$root/.venv/bin" # nutcracker and mariadbd live in sbin; the stand-ins in .venv
 
 say() { echo "install-servers: $*" >&2; }
 have() { command -v "$1" >/dev/null; }
@@ -70,11 +70,26 @@ install_others() {
     have nutcracker || missing+=(nutcracker)
     have valgrind || missing+=(valgrind)
     php --ri redis >/dev/null 2>&1 || missing+=(php-cli php-redis)
+    php --ri mysqli >/dev/null 2>&1 || missing+=(php-cli php-mysql)
+    { have mariadbd && have mariadb-install-db; } || missing+=(mariadb-server)
+    have sysbench || missing+=(sysbench)
+    have haproxy || missing+=(haproxy)
     [ ${#missing[@]} = 0 ] && return
     if debian_root; then
         install "${missing[@]}"
     else
         say "not root, so the tests that need these are skipped: ${missing[*]}"
+    fi
+}
+
+# sha2_server, the stand-in for MySQL 8: go-mysql-server from the Go module proxy. A minute or two the first time.
+install_sha2_server() {
+    if ! have go; then
+        say "no Go (1.24 or newer), so the tests that need sha2_server are skipped"
+    elif (cd "$root/tests/mysql/sha2_server" && go build -buildvcs=false -ldflags "-s -w" -o "$root/.venv/bin/"); then
+        say "sha2_server: $(command -v sha2_server), built with $(go version)"
+    else
+        say "sha2_server could not be built, so the tests that need it are skipped"
     fi
 }
 
@@ -84,6 +99,7 @@ case "${1:-all}" in
     all)
         install_redis
         install_others
+        install_sha2_server
         ;;
     *)
         say "what is '$1'? Say python, redis or all"

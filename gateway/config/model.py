@@ -26,7 +26,9 @@ from gateway.config.kinds import (
 )
 from gateway.config.policies import Policies
 from gateway.config.problems import refuse
+from gateway.config.suits import unsuited
 from gateway.config.words import CommandName, Rule
+from gateway.tls import listener_context
 from pools.settings import PoolSettings
 from protocols.call import EFFECTS
 from protocols.registry import PROTOCOLS
@@ -98,12 +100,29 @@ class Log(Settings):
     level: Annotated[str, _word("debug", "info", "warning", "error")] = "info"
 
 
+class ListenerTls(Settings):
+    """How clients are spoken to in private."""
+
+    cert: ExistingFile  # the certificate that clients see
+    key: ExistingFile  # of cert
+    ca: ExistingFile | None = None  # clients have to show a certificate that one of these signed
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            listener_context(self.cert, self.key, self.ca)
+        except OSError as error:
+            refuse(((), str(error)))
+        return self
+
+
 class Listener(Settings):
     """One address that clients connect to."""
 
     address: ListenAddress  # host:port or unix:/path
     mode: FileMode = None  # of a unix socket: "0660"
     backlog: Positive = 1024  # connections that wait to be accepted
+    tls: ListenerTls | None = None  # absent: in plain text
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -118,7 +137,8 @@ class Client(Settings):
     user: Text = "default"  # clients that send a password only are this one
     password: SecretText | None = None
     password_file: SecretFile | None = None  # instead of password
-    allow: tuple[Rule, ...] = EFFECTS  # effects (read, write, admin, control) or commands
+    password_hash: SecretText | None = None  # instead of it, MySQL: "*" + SHA1(SHA1()) or SHA256(SHA256()) in hex
+    allow: tuple[Rule, ...] = EFFECTS  # effects (read, write, ddl, admin, transaction, control) or commands
     deny: tuple[Rule, ...] = ()  # wins over allow
 
     @property
@@ -128,9 +148,11 @@ class Client(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.secret is None:
+        if self.secret is None and self.password_hash is None:
             refuse(((), "the client has no `password` and no `password_file`"))
         _one_secret(self.password, self.password_file)
+        if self.secret and self.password_hash:
+            refuse((("password_hash",), "`password` or `password_file` is given too: keep one of them"))
         return self
 
 
@@ -181,10 +203,9 @@ class Upstream(Settings):
 
     @field_validator("endpoints", mode="after")
     @classmethod
-    def _one_endpoint(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        if len(endpoints) != 1:
-            place = (1,) if endpoints else ()
-            refuse((place, f"mode standalone takes exactly one endpoint, here are {len(endpoints)}"))
+    def _some_endpoint(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        if not endpoints:
+            raise ValueError("at least one endpoint is needed")
         return endpoints
 
     @model_validator(mode="after")
@@ -201,6 +222,7 @@ class Limits(Settings):
     slow_client_timeout: Duration = 5.0  # a client whose full buffer does not move for so long is disconnected
     request_buffer: Size = 256 << 10  # a larger request streams over a connection of its own
     idle_timeout: Duration = 0.0  # of client connections; 0: never
+    login_timeout: Duration = 10.0  # for clients that have to log in before anything else
     max_value: Size = 512 << 20  # the largest single value of a request
 
 
@@ -226,6 +248,12 @@ class Service(Settings):
     policies: Policies = ()  # outermost first
     limits: Limits = Limits()
     commands: Commands = Commands()
+
+    @model_validator(mode="after")
+    def _suits(self) -> Self:
+        for path, message in unsuited(self.protocol, self):
+            refuse((path, message))
+        return self
 
     @field_validator("listen", mode="after")
     @classmethod

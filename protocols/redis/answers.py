@@ -284,7 +284,7 @@ def client_kill(client: ClientState, args: list[bytes], now: float) -> bytes:
         victims = [c for c in victims if matches(c, value)]
     victims = [c for c in victims if c is not client or not skip_me]
     for victim in victims:
-        client.shared.disconnect(victim.id)
+        client.shared.host.disconnect(victim.id)
     if old_form:
         return OK if victims else error("ERR No such client")
     return b":%d\r\n" % len(victims)
@@ -311,7 +311,7 @@ def client_unblock(client: ClientState, args: list[bytes], now: float) -> bytes:
     session = _integer(args[2])
     if session < 0:
         return NOT_INTEGER
-    return b":%d\r\n" % client.shared.unblock(session, reason == b"ERROR")
+    return b":%d\r\n" % client.shared.host.unblock(session, reason == b"ERROR")
 
 
 def acl_whoami(client: ClientState, args: list[bytes], now: float) -> bytes:

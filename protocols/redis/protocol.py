@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, final
 
 from protocols.call import Verb
-from protocols.codec import ALLOWED, IMPOSSIBLE, RESTRICTED, Login, Protocol, ServerCodec, UpstreamCodec
+from protocols.codec import ALLOWED, IMPOSSIBLE, RESTRICTED, Host, Login, Protocol, ServerCodec, UpstreamCodec
 from protocols.redis.commands import ANSWER, NEVER, VERBS, Command
 from protocols.redis.login import RedisLogin, Tag
 from protocols.redis.scan import encode
@@ -38,10 +37,9 @@ class RedisProtocol(Protocol):
         self._request_buffer: Final = request_buffer
         self._max_value: Final = max_value
 
-    def attach(self, disconnect: Callable[[int], None], unblock: Callable[[int, bool], bool]) -> None:
+    def attach(self, host: Host) -> None:
         """See Protocol."""
-        self.shared.disconnect = disconnect
-        self.shared.unblock = unblock
+        self.shared.host = host
 
     def standing(self, verb: Verb) -> int:
         """See Protocol."""
@@ -53,7 +51,7 @@ class RedisProtocol(Protocol):
         """See Protocol."""
         return isinstance(verb, Command) and verb.handling == ANSWER
 
-    def server(self, session_id: int, peer: str, local: str, now: float) -> ServerCodec:
+    def server(self, session_id: int, peer: str, local: str, tls: bool, now: float) -> ServerCodec:
         """See Protocol."""
         codec = RedisServer(self.shared, session_id, peer, local, now, self._request_buffer, self._max_value)
         self.shared.sessions[session_id] = codec

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from typing import Any, Final
 
 from mypy_extensions import i64
 
 from protocols.call import Call, Verb
-from protocols.codec import ServerCodec
+from protocols.codec import Host, ServerCodec
 from protocols.redis.login import Tag
 from protocols.redis.scan import ReplyScanner
 
@@ -29,8 +28,7 @@ class Shared:
         self.facts: dict[str, object] = {}  # what the upstream's HELLO told
         self.greeted: bool = False
         self.valid_dbs: Final[set[int]] = {db}  # databases that the upstream has accepted
-        self.disconnect: Callable[[int], None] = _nobody
-        self.unblock: Callable[[int, bool], bool] = _never
+        self.host: Host = Host()
 
     def learned(self, facts: dict[str, object]) -> None:
         """A new upstream connection was greeted."""
@@ -46,15 +44,6 @@ class Shared:
         expected = self.users.get(name)
         right = hmac.compare_digest(password, (expected or "").encode())
         return name if right and expected is not None else None
-
-
-def _nobody(session_id: int) -> None:
-    """Until the gateway says how to disconnect a session."""
-
-
-def _never(session_id: int, error: bool) -> bool:
-    """Until the gateway says how to unblock a session."""
-    return False
 
 
 class ClientState(ServerCodec):

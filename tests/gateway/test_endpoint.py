@@ -40,7 +40,7 @@ class Hasty(Borrower):
 
     def lease_granted(self, connection: Connection, now: float) -> None:
         self.granted += 1
-        self.endpoint.give_back(connection, connection.tag, [], now)
+        self.endpoint.give_back(connection, connection.tag, [], None, now)
 
 
 def never(work: Coroutine[Any, Any, None]) -> None:

@@ -51,7 +51,7 @@ def conversation(name: str, *, subscribe: bool) -> list[bytes]:
         ("ECHO", "inside"),
         ("EXEC",),
         ("RPUSH", f"{name}:list", "x"),
-        ("BLPOP", f"{name}:list", 0),
+        ("BLPOP", f"{name}:list", "0.1"),  # finds nothing where the RPUSH was refused
         ("SET", f"{name}:large", "x" * 3000),
         ("GET", f"{name}:large"),
         ("HELLO", 3),
@@ -103,20 +103,33 @@ class Relay:
     def __init__(self, redis_path: Path, path: Path) -> None:
         self._redis_path, self.path = redis_path, path
         self.left: int | None = None  # bytes of replies until the cut; None: no cut
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
-    async def serve(self) -> asyncio.Server:
-        return await asyncio.start_unix_server(self._connected, str(self.path))
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, str(self.path))
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.get_running_loop().create_task(self._connected(reader, writer))
+        self._connections.add(connection)
+
+    async def close(self) -> None:
+        """The gateway has closed all its connections by now: both ends of each follow."""
+        self._server.close()
+        await asyncio.sleep(0)  # whoever was let in just now gets its task
+        await asyncio.gather(*self._connections)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         redis_reader, redis_writer = await asyncio.open_unix_connection(str(self._redis_path))
-        there = asyncio.get_running_loop().create_task(self._pass_on(reader, redis_writer, False))
-        self._tasks.add(there)
-        await self._pass_on(redis_reader, writer, True)
-        for end in (writer, redis_writer):
-            end.close()
-        await there
-        self._tasks.discard(there)
+        ends = (writer, redis_writer)
+        requests, replies = self._pass_on(reader, redis_writer, False), self._pass_on(redis_reader, writer, True)
+        directions = [asyncio.get_running_loop().create_task(direction) for direction in (requests, replies)]
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.close()  # which ends the other direction, too
+        await asyncio.gather(*directions)
+        for end in ends:
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: bool) -> None:
         with contextlib.suppress(OSError):
@@ -128,8 +141,6 @@ class Relay:
                         return
                     self.left -= len(data)
                 writer.write(data)
-        if not cuts:
-            writer.close()
 
 
 class House:
@@ -147,21 +158,25 @@ class House:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return task
 
     async def open(self) -> None:
-        self._upstream = await self.relay.serve()
+        await self.relay.open()
         numbers = itertools.count(1)
         loop: Any = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: Session(self.service, next(numbers)), str(self.path))
         self.service.start()
 
     async def close(self) -> None:
-        self.service.close()
+        """Nothing outlives it: no session, no attempt to connect, no upstream connection."""
         self._server.close()
-        self._upstream.close()
-        await asyncio.sleep(0.05)
+        self.service.close()
+        async with asyncio.timeout(PATIENCE):
+            await self.service.gone()
+            attempts = await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.relay.close()
+        failed = [error for error in attempts if isinstance(error, Exception)]
+        assert not failed, failed
 
     async def client(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)

@@ -152,21 +152,21 @@ def test_a_pipeline_of_a_hundred_thousand_commands(gateway: Gateway, key: Keys) 
 
 
 def test_a_timeout_is_for_the_beginning_of_a_reply_and_from_the_end_of_a_request(server: RedisServer) -> None:
-    with Gateway(server, policies=[{"timeout": "100ms"}]) as gateway, gateway.wire() as wire:
+    with Gateway(server, policies=[{"timeout": "500ms"}]) as gateway, gateway.wire() as wire:
         wire.raw(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n" % (20 * MB))
         for _ in range(20):
             wire.raw(b"x" * MB)
-            time.sleep(0.02)
+            time.sleep(0.05)
         assert wire.raw(b"\r\n").reply() == "OK"
         wire.send("GET", "big")
         left = len(b"$%d\r\n" % (20 * MB)) + 20 * MB + 2
         while left:
             left -= len(wire.socket.recv(min(left, MB // 2)))
-            time.sleep(0.02)
+            time.sleep(0.03)
         assert wire.call("ECHO", "x") == "x"
         server.pause()
         wire.raw(pack("SET", "big", "y" * MB))
-        assert "no reply within 100ms (policy timeout)" in str(wire.reply())
+        assert "no reply within 500ms (policy timeout)" in str(wire.reply())
         server.resume()
 
 
@@ -189,11 +189,11 @@ def test_slow_readers_of_large_values_are_bounded_and_the_others_go_on(server: R
 
 
 def test_a_slow_reader_gets_all_of_a_large_value_in_the_end(server: RedisServer) -> None:
-    with Gateway(server, limits={"slow_client_timeout": "500ms"}) as gateway, gateway.wire() as slow:
+    with Gateway(server, limits={"slow_client_timeout": "1s"}) as gateway, gateway.wire() as slow:
         slow.call("SET", "big", "x" * (20 * MB))
         slow.send("GET", "big")
         left = len(b"$%d\r\n" % (20 * MB)) + 20 * MB + 2
-        for _ in range(15):  # for longer than slow_client_timeout, and always moving
+        for _ in range(30):  # for longer than slow_client_timeout, and always moving
             left -= len(slow.socket.recv(300_000))
             time.sleep(0.05)
         while left:
@@ -265,14 +265,14 @@ def test_a_slow_writer_of_a_large_value_holds_up_nobody(gateway: Gateway, server
 
 
 def test_a_client_that_sends_no_more_of_a_large_value_is_disconnected(server: RedisServer) -> None:
-    limits = {"slow_client_timeout": "300ms"}
+    limits = {"slow_client_timeout": "1s"}
     with Gateway(server, limits=limits) as gateway, gateway.wire() as stuck, gateway.wire() as slow:
         start = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n" + b"x" * 400_000
         stuck.raw(start)
         slow.raw(start)
-        for _ in range(12):
+        for _ in range(24):
             time.sleep(0.1)
-            slow.raw(b"x" * 50_000)
+            slow.raw(b"x" * 25_000)
         assert stuck.is_closed()
         assert slow.raw(b"\r\n").reply() == "OK"
         gateway.wait_until_free()

@@ -112,7 +112,7 @@ def test_one_client_too_many_is_told_so(redis_server: RedisServer) -> None:
 
 def test_idle_clients_leave_unless_they_hold_something(redis_server: RedisServer, key: Keys) -> None:
     with (
-        Gateway(redis_server, limits={"idle_timeout": "300ms"}) as gateway,
+        Gateway(redis_server, limits={"idle_timeout": "1s"}) as gateway,
         gateway.wire() as idle,
         gateway.wire() as watching,
     ):

@@ -177,10 +177,9 @@ def test_a_slow_subscriber_is_bounded_and_disconnected(key: Keys) -> None:
         slow.call("SUBSCRIBE", "a")
         quick.call("SUBSCRIBE", "a")
         before = gateway.rss()
-        for _ in range(8):
-            for _ in range(10):
-                other.call("PUBLISH", "a", "x" * 1_000_000)
-            assert [len(reply[2]) for reply in quick.replies(10)] == [1_000_000] * 10
+        for _ in range(80):
+            other.call("PUBLISH", "a", "x" * 1_000_000)
+            assert len(quick.reply()[2]) == 1_000_000
         assert gateway.rss() - before < 20 << 20
         wait_until(lambda: gateway.stats()["sessions"]["pinned"] == {"SUBSCRIBE": 1}, "disconnected")
         assert other.call("PING") == "PONG"

@@ -41,7 +41,7 @@ def test_what_is_dumped_can_be_loaded_again(accept: Callable[[str], Config], tmp
 def test_values_are_written_as_humans_write_them(accept: Callable[[str], Config], tmp_path: Path) -> None:
     tmp_path.joinpath("password").write_text("secret")
     cache = dump(accept(RICH))["services"]["cache"]
-    assert cache["listen"][1] == {"address": "unix:/run/cache.sock", "mode": "0660", "backlog": 1024}
+    assert cache["listen"][1] == {"address": "unix:/run/cache.sock", "mode": "0660", "backlog": 1024, "tls": None}
     assert cache["pool"]["wait_timeout"] == "1500ms"
     assert cache["pool"]["connect_rate"] == "90/m"
     assert cache["pool"]["lifetime_jitter"] == "12.5%"

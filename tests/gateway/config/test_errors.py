@@ -114,7 +114,7 @@ def test_all_problems_at_once_sorted_by_line(refuse: Refuse) -> None:
         ("clients: [{user: a}]", "6: clients[0]: the client has no `password` and no `password_file`"),
         (
             "clients: [{password: x, keys: ['a*']}]",
-            "6: clients[0].keys: unknown key `keys`: choose from user, password, password_file, allow, deny",
+            "6: clients[0].keys: unknown key `keys`: choose from user, password, password_file, password_hash, allow, deny",
         ),
         ("clients: [{password: x}, {password: y}]", "6: clients[1]: the user `default` is given twice"),
         ("clients: [{password: ''}]", "6: clients[0].password: the secret is empty: leave the key out where none"),
@@ -140,7 +140,7 @@ def test_one_problem_of_a_service(refuse_service: Refuse, more: str, problem: st
     ("upstream", "problem"),
     [
         ("{}", "`endpoints` is missing"),
-        ("{endpoints: []}", "mode standalone takes exactly one endpoint, here are 0"),
+        ("{endpoints: []}", "at least one endpoint is needed"),
         ("{endpoints: [a:1, b:1]}", "mode standalone takes exactly one endpoint, here are 2"),
         ("{endpoints: [a:0]}", "'a:0': port 0 is nowhere to connect to"),
         ("{endpoints: [a:1], mode: cluster}", "'cluster' is not known here: choose from standalone"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
+from protocols.codec import Host
 from protocols.redis.login import Tag
 from protocols.redis.protocol import RedisProtocol
 from redis_playbook import Conversation, exhaust, pack, through
@@ -182,7 +183,7 @@ def test_commands_newer_than_redis_7_0(command: str, error: str) -> None:
 # CLIENT KILL, CLIENT UNBLOCK: sessions of this service, never upstream connections
 
 
-class Room:
+class Room(Host):
     """Three sessions of one service: 7, 8 and 9."""
 
     def __init__(self) -> None:
@@ -190,15 +191,18 @@ class Room:
         self.unblocked: list[tuple[int, bool]] = []
         protocol = RedisProtocol("cache", users=USERS)
         protocol.shared.greeted = True
-        protocol.attach(self.killed.append, self._unblock)
+        protocol.attach(self)
         self.clients = [Conversation(protocol=protocol) for _ in range(3)]
         self.clients[0].says("AUTH s3cret")
         self.clients[1].says("AUTH app apple")
         self.clients[2].says("AUTH app apple", "SUBSCRIBE a")
 
-    def _unblock(self, session: int, error: bool) -> bool:
-        self.unblocked.append((session, error))
-        return session == 8
+    def disconnect(self, session_id: int) -> None:
+        self.killed.append(session_id)
+
+    def unblock(self, session_id: int, error: bool) -> bool:
+        self.unblocked.append((session_id, error))
+        return session_id == 8
 
     def ask(self, command: str) -> str:
         client = self.clients[0]

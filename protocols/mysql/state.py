@@ -1,0 +1,424 @@
+"""What a MySQL client believes its connection to be, and what all sessions of one service share.
+
+Whether a session may give its upstream connection back is decided here: from the server's own session trackers where it
+has them, and from what protocols/mysql/statements.py says of a statement where it has none.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Final
+
+from mypy_extensions import i64
+
+from protocols.call import Call
+from protocols.codec import Host
+from protocols.mysql.assignments import Assignment
+from protocols.mysql.auth import Account, RsaKey
+from protocols.mysql.collations import collation_by_number
+from protocols.mysql.constants import (
+    COM_QUERY,
+    COM_RESET_CONNECTION,
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_CURSOR_EXISTS,
+    SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_LAST_ROW_SENT,
+)
+from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
+from protocols.mysql.login import ServerFacts
+from protocols.mysql.packets import command, first_value
+from protocols.mysql.prepared import ClientStatement
+from protocols.mysql.statements import SET, USES_WARNINGS, Statement, Statements
+from protocols.mysql.tag import CHARSET_SETTINGS, Tag, assign, charset_settings, sql_text
+from protocols.mysql.upstream import MysqlUpstream, Owner
+
+# pool.mode
+TRANSACTION_MODE: Final = "transaction"
+SESSION_MODE: Final = "session"
+STATEMENT_MODE: Final = "statement"
+
+SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID()")
+TRACKERS: Final = (
+    b"SET session_track_system_variables='*'", b"SET session_track_state_change=1", b"SET session_track_schema=1",
+)  # fmt: skip
+
+MAX_LONG_DATA: Final = 64 << 20  # bytes of SEND_LONG_DATA that a session may hold
+SCHEMA_TTL: Final = 10.0  # seconds that a schema counts as there, after it was
+_MAX_KNOWN: Final = 1024  # schemas, and SET statements whose effect is known
+_MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
+UTF8MB4: Final = 45  # utf8mb4_general_ci, which every server has
+
+# Variables of which the next statement's server-side state is made, or that mean nothing elsewhere: never replayed.
+_BOUND: Final = frozenset({
+    "timestamp", "insert_id", "rand_seed1", "rand_seed2", "pseudo_thread_id", "pseudo_slave_mode", "gtid_next",
+    "gtid_seq_no", "gtid_domain_id", "server_id", "sql_log_bin", "debug_sync", "proxy_user",
+})  # fmt: skip
+# What they do, no text tells.
+_OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
+_OWN: Final = frozenset({"last_insert_id", "identity", "warning_count", "error_count"})  # kept by other means
+
+
+class Options:
+    """How one service shares its connections."""
+
+    def __init__(
+        self, *, mode: str, replay_user_variables: bool, statements: int, request_buffer: int, max_long_data: int
+    ) -> None:
+        self.mode: Final = mode
+        self.replay_user_variables: Final = replay_user_variables
+        self.statements: Final = statements  # prepared on one upstream connection
+        self.request_buffer: Final = request_buffer
+        self.max_long_data: Final = max_long_data
+
+
+class Shared:
+    """What all sessions of one service share."""
+
+    def __init__(self, service: str, accounts: dict[str, Account] | None, options: Options) -> None:
+        self.service: Final = service
+        self.accounts: Final = accounts
+        self.options: Final = options
+        self.facts: ServerFacts | None = None  # None: the upstream was never seen
+        self.tracked: bool = False  # it has session trackers
+        self.statements: Final = Statements()
+        self.schemas: Final[OrderedDict[bytes, float]] = OrderedDict()  # known to be there, until when
+        self.effects: Final[OrderedDict[bytes, dict[str, bytes]]] = OrderedDict()  # of SET statements, by their text
+        self.sessions: Final[dict[int, SessionState]] = {}
+        self.rsa: Final = RsaKey() if RsaKey.available() else None
+        self.host: Host = Host()
+        self.inserts: int = 0
+
+    def charset(self, collation: int) -> dict[str, bytes]:
+        """The settings that a client's handshake asks for."""
+        mariadb = self.facts is not None and self.facts.is_mariadb
+        found = collation_by_number(collation, mariadb) or collation_by_number(UTF8MB4, mariadb)
+        assert found is not None
+        return charset_settings(found)
+
+    def base_settings(self) -> dict[str, bytes]:
+        """The settings of a fresh connection."""
+        return self.charset(UTF8MB4)
+
+    def setup(self) -> list[bytes]:
+        """What a connection needs that was just opened or reset: trackers, then the base settings."""
+        return [command(COM_QUERY, text) for text in (*TRACKERS, assign(self.base_settings()))]
+
+    def knows_schema(self, schema: bytes, now: float) -> bool:
+        """It was there a moment ago."""
+        return self.schemas.get(schema, 0.0) > now
+
+    def learn_schema(self, schema: bytes, now: float) -> None:
+        """It is there."""
+        _remember(self.schemas, schema)
+        self.schemas[schema] = now + SCHEMA_TTL
+
+    def learn_effect(self, text: bytes, effect: dict[str, bytes]) -> None:
+        """What a SET of literals does: the next one with this text need not ask the server."""
+        _remember(self.effects, text)
+        self.effects[text] = effect
+
+
+def _remember(known: OrderedDict[bytes, Any], key: bytes) -> None:
+    known.pop(key, None)
+    if len(known) >= _MAX_KNOWN:
+        known.popitem(last=False)
+
+
+class SessionState(Owner):
+    """The state of one client's connection as MySQL would keep it."""
+
+    def __init__(self, shared: Shared, session_id: int, now: float) -> None:
+        super().__init__()
+        self.shared: Final = shared
+        self.id: Final = session_id
+        self.capabilities: int = 0
+        self.sql_mode: i64 = 0  # what of it the lexer has to know
+        self.upstream: MysqlUpstream | None = None  # of the lease, or of the one before: see left_tag
+        self.held: Final[dict[str, float]] = {}  # why it keeps its connection, and since when
+        self.once: str = ""  # the same, until its next statement
+        self.in_transaction: bool = False
+        self.autocommit: bool = True
+        self.next_transaction: bool = False  # SET TRANSACTION was said, and that transaction has not ended
+        self.errand: str | None = None  # a lease for this one call
+        self.mixed_up: bool = False  # the connection is in a state that nothing here describes
+        self.last_insert_id: int = 0
+        self.insert_mark: int = 0  # which insert that was of; see MysqlUpstream
+        self.save_insert_id: bool = False  # before the connection goes to somebody else
+        self.cleaning: bool = False  # the value is on its way
+        self.rows: i64 = 0  # of the last result
+        self.affected: int = 0  # by the last statement; -1 behind a result set
+        self.statements: Final[dict[int, ClientStatement]] = {}
+        self.cursors: i64 = 0
+
+        # The statement under way.
+        self.statement: Statement | None = None
+        self.text: bytes = b""  # of a SET whose effect may be learned
+        self.assignments: list[Assignment] | None = None
+        self.pending_schema: bytes | None = None  # INIT_DB, USE
+        self.executing: ClientStatement | None = None
+        self.outcome: i64 = 0  # 0: nothing came yet; 1: it went well; 2: an error
+        self.variables: dict[str, bytes] = {}  # that the server says have changed
+        self.changed: bool = False  # something else has, it says
+        self.tag = self._tag_left = Tag(0, False, b"", shared.base_settings())
+
+    def current_tag(self) -> Tag:
+        """The tag, typed."""
+        tag = self.tag
+        assert isinstance(tag, Tag)
+        return tag
+
+    def retag(self, tag: Tag) -> None:
+        """Another schema, or other settings."""
+        self.tag = tag
+        self.kind = tag.kind
+        modes = tag.settings.get("sql_mode", b"").upper()
+        self.sql_mode = ANSI_QUOTES if b"ANSI" in modes else 0  # ANSI stands for several, quotes among them
+        if b"NO_BACKSLASH_ESCAPES" in modes:
+            self.sql_mode |= NO_BACKSLASH_ESCAPES
+
+    def status(self) -> int:
+        """The flags that an answer of the gateway's own shows."""
+        transaction = SERVER_STATUS_IN_TRANS if self.in_transaction else 0
+        return transaction | (SERVER_STATUS_AUTOCOMMIT if self.autocommit else 0)
+
+    # What the upstream says
+
+    def replied(self, status: i64, affected: int, insert_id: int, warnings: i64, rows: i64) -> None:
+        """See Owner."""
+        self.outcome = 1
+        self.in_transaction = status & SERVER_STATUS_IN_TRANS != 0
+        self.autocommit = status & SERVER_STATUS_AUTOCOMMIT != 0
+        self.rows = rows
+        self.affected = -1 if rows else affected
+        statement = self.statement
+        if insert_id:
+            self.shared.inserts += 1
+            self.insert_mark = self.shared.inserts
+            self.last_insert_id = insert_id
+            self.save_insert_id = True
+            if self.upstream is not None:
+                self.upstream.insert_mark = self.insert_mark
+        if warnings:
+            self.once = "warnings"
+        elif statement is None or not statement.uses & USES_WARNINGS:
+            self.once = ""
+        executing = self.executing
+        if executing is not None and status & (SERVER_STATUS_CURSOR_EXISTS | SERVER_STATUS_LAST_ROW_SENT):
+            self.set_cursor(executing, status & SERVER_STATUS_LAST_ROW_SENT == 0)
+
+    def set_cursor(self, statement: ClientStatement, is_open: bool) -> None:
+        """A cursor opened or ended."""
+        if statement.cursor != is_open:
+            statement.cursor = is_open
+            self.cursors += 1 if is_open else -1
+
+    def errored(self, number: int) -> None:
+        """See Owner."""
+        self.outcome = 2
+
+    def variable(self, name: str, value: bytes) -> None:
+        """See Owner."""
+        self.variables[name] = value
+
+    def schema_changed(self, schema: bytes) -> None:
+        """See Owner."""
+        self.retag(self.current_tag().with_schema(schema))
+
+    def state_changed(self) -> None:
+        """See Owner."""
+        self.changed = True
+
+    # What a statement leaves behind
+
+    def begin(self, statement: Statement, errand: str, now: float) -> None:
+        """A statement goes upstream: it needs a connection, for itself at least."""
+        self.statement = statement
+        self.outcome = 0
+        self.errand = errand
+        self.settle(now)
+
+    def finished(self, call: Call, now: float) -> None:
+        """See ServerCodec."""
+        statement, self.statement = self.statement, None
+        self.errand = None
+        if statement is not None and self.outcome:
+            self._took_effect(statement, now)
+        if self.variables:
+            self._learn_variables(now)
+        self.changed = False
+        self.assignments = self.pending_schema = self.executing = None
+        self.text = b""
+        self.settle(now)
+
+    def _took_effect(self, statement: Statement, now: float) -> None:
+        """Why the session keeps its connection from now on, and why it no longer does."""
+        well = self.outcome == 1
+        shared = self.shared
+        if well and statement.unpins:
+            for reason in statement.unpins:
+                self.held.pop(reason, None)
+        explained = well and self._explained(statement, now)
+        if statement.pins and not explained and (well or statement.count > 1):
+            self._pin(statement.pins, now)
+        elif self.changed and not explained and not statement.pins:
+            self.hold("session state", now)
+        opaque = statement.verb.name in _OPAQUE
+        if not well and opaque:
+            self.once = f"an error in {statement.verb.name}"  # what it did before that shows with the next reply
+        if well and opaque and not shared.tracked:
+            self.hold(statement.verb.name, now)
+        if self.next_transaction and not self.in_transaction and statement.pins != "SET TRANSACTION":
+            self.next_transaction = False
+
+    def _explained(self, statement: Statement, now: float) -> bool:
+        """What it changed can be brought to any other connection."""
+        tag = self.current_tag()
+        if self.pending_schema is not None:
+            self.shared.learn_schema(self.pending_schema, now)
+            if tag.schema != self.pending_schema:
+                self.retag(tag.with_schema(self.pending_schema))
+            return True
+        assignments = self.assignments
+        if statement.special != SET:
+            return False
+        if assignments is None:
+            return self.shared.tracked and statement.pins == "SET"  # the server tells which variables it changed
+        if not self.shared.tracked:
+            plain = {one.name: b"" if one.value == b"DEFAULT" else one.value for one in assignments}
+            if any(name in _BOUND for name in plain):
+                return False
+            self.retag(tag.with_settings(plain))
+            return True
+        variables = {one.name: one.value for one in assignments if one.is_user_variable}
+        if variables and self.shared.options.replay_user_variables:
+            self.retag(tag.with_settings(variables))
+        elif variables:
+            return False
+        return True
+
+    def _pin(self, reason: str, now: float) -> None:
+        if reason == "SET TRANSACTION":
+            self.next_transaction = True
+        elif reason == "SQL_CALC_FOUND_ROWS":
+            self.once = reason
+        else:
+            self.hold(reason, now)
+
+    def hold(self, reason: str, now: float) -> None:
+        """Keep the connection until whatever ends this reason."""
+        self.held.setdefault(reason, now)
+
+    def _learn_variables(self, now: float) -> None:
+        """Settings that the server says are new."""
+        effect: dict[str, bytes] = {}
+        lasting = True
+        for name, value in self.variables.items():
+            if name in _OWN:
+                lasting = False
+            elif name in _BOUND or name.startswith("session_track"):
+                lasting = False
+                self.hold(f"SET {name}", now)
+            elif name == "autocommit" and value in (b"ON", b"1"):
+                effect[name] = b""  # as on a fresh connection
+            elif name in CHARSET_SETTINGS:
+                effect[name] = value if value and value != b"NULL" else b"NULL"
+            else:
+                text = sql_text(value)
+                if text is None:
+                    lasting = False
+                    self.hold(f"SET {name}", now)
+                else:
+                    effect[name] = text
+        self.variables = {}
+        tag = self.current_tag().with_settings(effect)
+        self.retag(tag)
+        if len(tag.settings) > _MAX_SETTINGS:
+            self.hold("many settings", now)
+        if lasting and self.text and self.once == "":
+            self.shared.learn_effect(self.text, effect)
+
+    # Pins
+
+    def settle(self, now: float) -> None:
+        """Bring the pin up to date."""
+        pin = self._reason()
+        if pin != self.pin:
+            self.pin = pin
+            self.pinned_at = now
+
+    def _reason(self) -> str | None:
+        if self.held:
+            return next(iter(self.held))
+        if self.in_transaction:
+            return "transaction"
+        if self.next_transaction:
+            return "SET TRANSACTION"
+        if self.cursors:
+            return "cursor"
+        return self.once or self.errand
+
+    def lease_lost(self) -> bool:
+        """See ServerCodec. What only that connection had is gone: a client that relies on it must not go on."""
+        self.upstream = None
+        self.save_insert_id = False
+        return self.pin is None or self.pin == self.errand
+
+    def cleanup(self) -> list[bytes] | None:
+        """See ServerCodec."""
+        upstream = self.upstream
+        tag = self.current_tag()
+        dirty = self.mixed_up or self.pin is not None or self.statement is not None
+        self.mixed_up = False
+        if upstream is None:
+            return []
+        if dirty:
+            # Whatever the settings were, they are the defaults behind it. The schema stays.
+            self._tag_left = Tag(tag.kind, tag.multi_statements, tag.schema, self.shared.base_settings())
+            upstream.statements.clear()
+            upstream.insert_mark = 0
+            return [command(COM_RESET_CONNECTION), *self.shared.setup()]
+        self._tag_left = tag
+        if self.save_insert_id:
+            self.save_insert_id = False
+            self.cleaning = True
+            return [SAVE_INSERT_ID]
+        return []
+
+    def left_tag(self) -> object:
+        """See ServerCodec."""
+        return self._tag_left
+
+    def cleaned(self, data: bytes) -> None:
+        """See ServerCodec. An INSERT's OK tells an id that was given, too; LAST_INSERT_ID() only one that was made."""
+        if self.cleaning:
+            self.cleaning = False
+            value = first_value(data)
+            if value is not None and value.isdigit():
+                self.last_insert_id = int(value)
+
+    def forget(self, now: float) -> None:
+        """As after COM_RESET_CONNECTION: settings and statements are gone, and whatever kept the connection."""
+        self.mixed_up = self.pin is not None
+        self.held.clear()
+        self.once = ""
+        self.in_transaction = self.next_transaction = False
+        self.autocommit = True
+        self.last_insert_id = self.insert_mark = 0
+        self.save_insert_id = False
+        self.statements.clear()
+        self.cursors = 0
+        self.settle(now)
+
+    def facts(self, now: float) -> dict[str, Any]:
+        """For ``/sessions``."""
+        tag = self.current_tag()
+        settings = {name: value.decode("utf-8", "replace") for name, value in tag.settings.items()}
+        reasons = [f"{reason} since {now - since:.1f} s" for reason, since in self.held.items()]
+        return {
+            "schema": tag.schema.decode("utf-8", "replace"),
+            "settings": settings,
+            "prepared_statements": len(self.statements),
+            "in_transaction": self.in_transaction,
+            "pins": reasons,
+            "statement": self.statement.digest.decode("utf-8", "replace") if self.statement is not None else "",
+        }
