@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gateway.exchange
+from gateway.balance import Balance
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
 from gateway.service import Service
@@ -118,7 +119,7 @@ class Rig:
         endpoint = Endpoint(Target("127.0.0.1", 1, "", None, ""), protocol, PoolSettings(), _never)
         self.exchange = Service(
             protocol,
-            endpoint,
+            Balance([endpoint]),
             Governance(protocol, [], _governors() if case.governed else []),
             max_clients=SESSIONS,
             output_buffer=1 << 20,

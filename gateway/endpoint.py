@@ -16,6 +16,7 @@ from gateway import logs
 from gateway.chore import Chore, Interruption, Probe
 from gateway.roles import Borrower, Keeper
 from gateway.target import Target
+from gateway.tls import TlsClient
 from gateway.upstream import GIVEN_UP, OPEN, OPENING, ORDERLY, STATES, Connection
 from pools.lease import LeasePool
 from pools.settings import PoolSettings
@@ -43,8 +44,11 @@ class Endpoint(Keeper):
     ) -> None:
         self.target: Final = target
         self.name: Final = str(target)
+        later = target.tls if protocol.starts_tls_itself else None
+        self._tls: Final = TlsClient(later, target.server_name) if later is not None else None
         self.protocol: Final = protocol
         self.settings: PoolSettings = settings
+        self._idle_timeout: Final = settings.idle_timeout
         self.spawn: Final = spawn
         self.throttle: Final = Throttle(settings, random.random)
         self.leases: Final = LeasePool(settings, self.throttle, random.random)
@@ -73,6 +77,7 @@ class Endpoint(Keeper):
             self.probe(now)
         self.leases.warm(now)
         self._drive(now)
+        self._arm(now)
 
     def probe(self, now: float) -> None:
         """See whether there is an upstream; ``on_probe`` hears of it."""
@@ -240,10 +245,10 @@ class Endpoint(Keeper):
         self._driving = True
         try:
             while (action := self.leases.next_action()) is not None:
-                if isinstance(action, Open):
-                    self._open_lease(action.slot)
-                elif isinstance(action, Grant):
+                if isinstance(action, Grant):
                     self._grant(action.waiter, action.slot, now)
+                elif isinstance(action, Open):
+                    self._open_lease(action.slot)
                 elif isinstance(action, Close):
                     self._carrier(action.slot).close()
                 elif isinstance(action, Refuse):
@@ -251,7 +256,9 @@ class Endpoint(Keeper):
                     action.waiter.carrier.lease_refused(fault, now)
         finally:
             self._driving = False
-        self._arm(now)
+        # A timer that fires before anything idle can be too old, while nobody waits, is near enough.
+        if self._timer is None or self._timer_at > now + self._idle_timeout or self.leases.is_restless():
+            self._arm(now)
 
     def _carrier(self, slot: Slot) -> Connection:
         connection = slot.carrier
@@ -269,7 +276,7 @@ class Endpoint(Keeper):
         connection = self._carrier(slot)
         borrower = waiter.carrier
         assert isinstance(borrower, Borrower)
-        if connection.tag == waiter.tag:
+        if connection.tag is waiter.tag or connection.tag == waiter.tag:
             borrower.lease_granted(connection, now)
         elif commands := self.protocol.prelude(connection.tag, waiter.tag):
             self._chore(connection, commands, waiter.tag, borrower, True, now)
@@ -325,6 +332,7 @@ class Endpoint(Keeper):
             self.name,
             settings.lane_calls,
             settings.stall_timeout,
+            self._tls.layer if self._tls is not None else None,
         )
 
     def _connect_soon(self, connection: Connection) -> None:
@@ -338,7 +346,8 @@ class Endpoint(Keeper):
     async def _connect(self, connection: Connection) -> None:
         loop: Any = asyncio.get_running_loop()  # Any: a Connection has no asyncio base class, so that it compiles
         target = self.target
-        tls: dict[str, Any] = {"ssl": target.tls, "server_hostname": target.server_name} if target.tls else {}
+        at_once = target.tls is not None and self._tls is None
+        tls: dict[str, Any] = {"ssl": target.tls, "server_hostname": target.server_name} if at_once else {}
         try:
             if target.path:
                 await loop.create_unix_connection(lambda: connection, target.path, **tls)
@@ -364,6 +373,7 @@ class Endpoint(Keeper):
                 jitter = self.settings.lifetime_jitter * random.random()
                 connection.expires_at = connection.born + self.settings.max_lifetime * (1 - jitter)
         self._drive(now)
+        self._arm(now)
 
     def ended(self, connection: Connection, detail: str, now: float) -> None:
         """See Keeper."""
@@ -387,6 +397,7 @@ class Endpoint(Keeper):
             self.lanes_lost += 1
         self.retiring.discard(connection)
         self._drive(now)
+        self._arm(now)
         self.on_room(connection, now)  # who waited for it has to look elsewhere
 
     def emptied(self, connection: Connection, now: float) -> None:
@@ -427,6 +438,7 @@ class Endpoint(Keeper):
         if self.settings.idle_timeout:
             self._close_idle_lanes(now, self.settings.idle_timeout)
         self._drive(now)
+        self._arm(now)
 
     def close(self) -> None:
         """End every connection."""

@@ -74,6 +74,8 @@ class TlsLayer(Layer):
             while part := self._tls.read(_RECORD):
                 parts.append(part)
             self.ended = True
+        except ssl.SSLZeroReturnError:
+            self.ended = True
         except ssl.SSLWantReadError:
             pass  # the rest of a record is still to come
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -168,5 +170,6 @@ def explain(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "handshake failed").replace("_", " ").lower()
+        text = error.reason or str(error).removeprefix("[SSL] ").partition(" (_ssl")[0]
+        return text.replace("_", " ").lower()
     return error.strerror or str(error)

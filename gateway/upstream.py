@@ -105,10 +105,12 @@ class Connection(Line):
             self._transmit(call)
 
     def _transmit(self, call: Call) -> None:
-        outgoing = self.outgoing
-        if not outgoing:
-            self.loop.call_soon(self.flush)
-        outgoing.append(call.request)
+        if self.slot is not None:
+            self.write(call.request)  # a lease has one session: there is nothing to gather
+        else:
+            if not self.outgoing:
+                self.loop.call_soon(self.flush)
+            self.outgoing.append(call.request)
         call.sent = True
         if not call.observed:
             call.request = b""

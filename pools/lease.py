@@ -51,11 +51,12 @@ class LeasePool:
     """The exclusive connections of one endpoint."""
 
     __slots__ = (
-        "_actions", "_expiry", "_kind", "_rng", "_throttle", "_waiting", "draining", "settings", "slots", "totals",
+        "_actions", "_expiry", "_idle_timeout", "_kind", "_max", "_min_idle", "_rng", "_throttle", "_wait_timeout",
+        "_waiting", "draining", "settings", "slots", "totals",
     )  # fmt: skip
 
     def __init__(self, settings: PoolSettings, throttle: Throttle, rng: Callable[[], float]) -> None:
-        self.settings: PoolSettings = settings
+        self._adopt(settings)
         self.draining: bool = False
         self._throttle: Final = throttle
         self._rng: Final = rng  # uniform in [0, 1): jitter of max_lifetime
@@ -81,7 +82,12 @@ class LeasePool:
         self._kind = waiter.kind
         waiter.since = now
         waiter.deadline = self._deadline(now)
-        if self.draining:
+        slot = None if self.draining or self._waiting else self.slots.best(waiter.tag, waiter.kind)
+        if slot is not None:
+            self._grant(waiter, slot, now)
+            if self._min_idle > 0:
+                self._settle(now)
+        elif self.draining:
             self._refuse(waiter, DRAINING, _DRAINING)
         elif self._full():
             self._refuse(waiter, POOL_EXHAUSTED, self._full_detail())
@@ -194,11 +200,11 @@ class LeasePool:
         """Time passed: refuse who waited too long, close what is too old, open what is due."""
         self._refuse_overdue(now)
         if self._expiry <= now:
-            for slot in [slot for slot in self.slots.idle if slot.expires_at <= now]:
+            for slot in [slot for slot in self.slots.idle.members() if slot.expires_at <= now]:
                 self._close(slot, now)
-            self._expiry = min([slot.expires_at for slot in self.slots.idle], default=inf)
+            self._expiry = min([slot.expires_at for slot in self.slots.idle.members()], default=inf)
         while self._idle_end() <= now:
-            self._close(next(iter(self.slots.idle)), now)
+            self._close_oldest(now)
         self._settle(now)
 
     def next_tick(self) -> float:
@@ -210,6 +216,10 @@ class LeasePool:
             due = min(due, self._throttle.ready_at())
         return due
 
+    def is_restless(self) -> bool:
+        """Somebody waits, or a connection is missing: ``next_tick`` may have come nearer."""
+        return self._missing() > 0 or len(self._waiting) > 0
+
     def warm(self, now: float) -> None:
         """Open up to min_idle. The pool keeps as many idle by itself from then on: when one is lent, another opens."""
         self._settle(now)
@@ -219,15 +229,15 @@ class LeasePool:
 
         The throttle is shared: whoever owns it resizes it.
         """
-        self.settings = settings
+        self._adopt(settings)
         for waiter in self._waiting:
             waiter.deadline = self._deadline(waiter.since)
         for slots in (self.slots.idle, self.slots.leased, self.slots.cleaning):
-            for slot in slots:
+            for slot in slots.members():
                 slot.expires_at = self._lifetime_end(slot)
-        self._expiry = min([slot.expires_at for slot in self.slots.idle], default=inf)
-        while self.slots.idle and self.size() > settings.max_connections:
-            self._close(next(iter(self.slots.idle)), now)
+        self._expiry = min([slot.expires_at for slot in self.slots.idle.members()], default=inf)
+        while self.slots.idle.count > 0 and self.size() > settings.max_connections:
+            self._close_oldest(now)
         self.tick(now)
 
     def drain(self, now: float) -> None:
@@ -235,11 +245,11 @@ class LeasePool:
         self.draining = True
         self._refuse_all(DRAINING, _DRAINING)
         for slots in (self.slots.connecting, self.slots.idle, self.slots.cleaning):
-            for slot in list(slots):
+            for slot in slots.members():
                 self._close(slot, now)
         self._expiry = inf
 
-    def size(self) -> int:
+    def size(self) -> i64:
         """Slots in all states but CLOSED."""
         return self.slots.size()
 
@@ -250,14 +260,21 @@ class LeasePool:
     def stats(self) -> dict[str, Any]:
         """Live state and totals for ``/stats``: plain JSON values, times in seconds."""
         counts: dict[str, Any] = {**self.slots.counts()}
-        counts |= {"waiting": self.waiting(), "max": self.settings.max_connections, "draining": self.draining}
+        counts |= {"waiting": self.waiting(), "max": self._max, "draining": self.draining}
         return counts | self.totals.stats()
 
     # Inside.
 
+    def _adopt(self, settings: PoolSettings) -> None:
+        self.settings: PoolSettings = settings
+        self._idle_timeout: float = settings.idle_timeout  # these are asked for per call: not by way of a dict
+        self._wait_timeout: float = settings.wait_timeout
+        self._min_idle: i64 = settings.min_idle
+        self._max: i64 = settings.max_connections
+
     def _settle(self, now: float) -> None:
         """What every event ends with: serve who waits, open what is missing, leave nobody hanging."""
-        while self._waiting and self.slots.idle:
+        while self._waiting and self.slots.idle.count > 0:
             waiter = next(iter(self._waiting))
             slot = self.slots.best(waiter.tag, waiter.kind)
             if slot is None:
@@ -274,7 +291,7 @@ class LeasePool:
 
     def _is_misfit(self) -> bool:
         """The first waiter waits although something is idle: that is of another kind, and none of its own is coming."""
-        if not self._waiting or not self.slots.idle:
+        if not self._waiting or self.slots.idle.count == 0:
             return False
         return not self.slots.is_connecting(next(iter(self._waiting)).kind)
 
@@ -282,16 +299,16 @@ class LeasePool:
         """Nothing idle is of the first waiter's kind: open one that is, in the place of the oldest idle one."""
         if not self._is_misfit() or self._throttle.ready_at() > now:
             return
-        if self.size() >= self.settings.max_connections:
-            self._close(next(iter(self.slots.idle)), now)
+        if self.size() >= self._max:
+            self._close_oldest(now)
         self._open(now)
 
-    def _missing(self) -> int:
+    def _missing(self) -> i64:
         """How many connects should start: one for each waiter and for min_idle, less those under way."""
         if self.draining:
             return 0
-        wanted = len(self._waiting) + self.settings.min_idle - len(self.slots.idle) - len(self.slots.connecting)
-        return min(wanted, self.settings.max_connections - self.size())
+        wanted = len(self._waiting) + self._min_idle - self.slots.idle.count - self.slots.connecting.count
+        return min(wanted, self._max - self.size())
 
     def _open(self, now: float) -> None:
         self._throttle.take(now)
@@ -341,13 +358,18 @@ class LeasePool:
         self._settle(now)
 
     def _is_spent(self, slot: Slot, now: float) -> bool:
-        return self.draining or slot.expires_at <= now or self.size() > self.settings.max_connections
+        return self.draining or slot.expires_at <= now or self.size() > self._max
 
     def _close(self, slot: Slot, now: float) -> None:
         if slot.state != CONNECTING:
             self.totals.closed += 1
         self.slots.move(slot, CLOSED, now)
         self._actions.append(Close(slot))
+
+    def _close_oldest(self, now: float) -> None:
+        oldest = self.slots.idle.oldest
+        if oldest is not None:
+            self._close(oldest.member, now)
 
     def _lifetime_end(self, slot: Slot) -> float:
         settings = self.settings
@@ -357,18 +379,19 @@ class LeasePool:
 
     def _idle_end(self) -> float:
         """When the slot that is idle for the longest time becomes one too many."""
-        if self.settings.idle_timeout == 0 or len(self.slots.idle) <= self.settings.min_idle:
+        oldest = self.slots.idle.oldest
+        if oldest is None or self._idle_timeout == 0.0 or self.slots.idle.count <= self._min_idle:
             return inf
-        return next(iter(self.slots.idle)).since + self.settings.idle_timeout
+        return oldest.member.since + self._idle_timeout
 
     def _deadline(self, since: float) -> float:
-        return since + self.settings.wait_timeout if self.settings.wait_timeout else inf
+        return since + self._wait_timeout if self._wait_timeout > 0.0 else inf
 
     def _full(self) -> bool:
         """The queue is full. A waiter for whom a connection is free or may be opened is never one too many."""
         waiting = len(self._waiting)
-        lent = len(self.slots.leased) + len(self.slots.cleaning)
-        return waiting >= self.settings.max_waiting and lent + waiting >= self.settings.max_connections
+        lent = self.slots.leased.count + self.slots.cleaning.count
+        return waiting >= self.settings.max_waiting and lent + waiting >= self._max
 
     def _refuse(self, waiter: Waiter, reason: str, detail: str) -> None:
         waiter.state = REFUSED
@@ -389,7 +412,7 @@ class LeasePool:
     # What an operator reads: the setting that stood in the way, and its value.
 
     def _full_detail(self) -> str:
-        waiting, connections = self.settings.max_waiting, self.settings.max_connections
+        waiting, connections = self.settings.max_waiting, self._max
         return f"too many wait for a connection (max_waiting {waiting}, max_connections {connections})"
 
     def _down_detail(self) -> str:
@@ -397,8 +420,8 @@ class LeasePool:
         return f"upstream down: {self._throttle.failure} (tried again within backoff_max {pause})"
 
     def _overdue_detail(self) -> str:
-        settings, connecting = self.settings, len(self.slots.connecting)
-        lent = len(self.slots.leased) + len(self.slots.cleaning)
+        settings, connecting = self.settings, self.slots.connecting.count
+        lent = self.slots.leased.count + self.slots.cleaning.count
         if lent >= settings.max_connections:
             cause = f"max_connections {settings.max_connections}"
         elif self._throttle.failures:

@@ -22,11 +22,12 @@ A waiter is a session that wants a lease. Grants and refusals take effect when `
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from math import inf
 from typing import Any, Final, TypeAlias, final
 
 from mypy_extensions import i64
+
+from pools.ring import Link, Ring
 
 # States of a slot.
 CONNECTING: Final = 0
@@ -35,6 +36,8 @@ LEASED: Final = 2
 CLEANING: Final = 3
 CLOSED: Final = 4
 STATES: Final = ("connecting", "idle", "leased", "cleaning", "closed")
+
+_SPARE_GROUPS: Final = 16  # tags without an idle slot that are remembered all the same
 
 # States of a waiter.
 NEW: Final = 0
@@ -49,7 +52,9 @@ GONE: Final = 5
 class Slot:
     """One connection's place in a pool. ``carrier`` is the gateway's; the rest is for it to read."""
 
-    __slots__ = ("born", "carrier", "expires_at", "kind", "number", "since", "state", "tag", "uses", "waiter")
+    __slots__ = (
+        "born", "carrier", "expires_at", "fit", "kind", "number", "place", "since", "state", "tag", "uses", "waiter",
+    )  # fmt: skip
 
     def __init__(self, number: i64, tag: object, kind: i64, now: float) -> None:
         self.number: Final[i64] = number
@@ -62,22 +67,23 @@ class Slot:
         self.uses: i64 = 0  # leases so far
         self.waiter: Waiter | None = None  # who has it, while LEASED
         self.carrier: Any = None
+        self.place: Final[Link[Slot]] = Link(self)  # in the list of its state
+        self.fit: Final[Link[Slot]] = Link(self)  # among the idle ones with its tag
 
 
 @final
 class Slots:
-    """The slots of a pool, each on the list of its state. OrderedDicts are lists that any member leaves in O(1)."""
+    """The slots of a pool, each on the list of its state."""
 
-    __slots__ = ("_fitting", "_kinds", "_lists", "_made", "cleaning", "connecting", "idle", "leased")
+    __slots__ = ("_fitting", "_lists", "_made", "cleaning", "connecting", "idle", "leased")
 
     def __init__(self) -> None:
-        self.connecting: Final[OrderedDict[Slot, None]] = OrderedDict()
-        self.idle: Final[OrderedDict[Slot, None]] = OrderedDict()  # last in, first out: so that those not needed age
-        self.leased: Final[OrderedDict[Slot, None]] = OrderedDict()
-        self.cleaning: Final[OrderedDict[Slot, None]] = OrderedDict()
+        self.connecting: Final[Ring[Slot]] = Ring()
+        self.idle: Final[Ring[Slot]] = Ring()  # last in, first out: so that those not needed age
+        self.leased: Final[Ring[Slot]] = Ring()
+        self.cleaning: Final[Ring[Slot]] = Ring()
         self._lists: Final = [self.connecting, self.idle, self.leased, self.cleaning]  # by state
-        self._fitting: Final[dict[object, OrderedDict[Slot, None]]] = {}  # the idle ones by tag, in the same order
-        self._kinds: Final[dict[int, OrderedDict[Slot, None]]] = {}  # the idle ones by kind, in the same order
+        self._fitting: Final[dict[object, Ring[Slot]]] = {}  # the idle ones by tag, in the same order
         self._made: i64 = 0
 
     def new(self, tag: object, kind: i64, now: float) -> Slot:
@@ -89,38 +95,48 @@ class Slots:
 
     def move(self, slot: Slot, state: i64, now: float) -> None:
         """Take the slot off its list and put it on another: the only place where a slot's state changes."""
-        if slot.state == IDLE:
-            fitting = self._fitting[slot.tag]
-            del fitting[slot]
-            if not fitting:
-                del self._fitting[slot.tag]
-            del self._kinds[slot.kind][slot]
-        if slot.state != CLOSED:
-            del self._lists[slot.state][slot]
+        ring = slot.place.ring
+        if ring is not None:
+            ring.remove(slot.place)
+        if slot.fit.ring is not None:
+            slot.fit.ring.remove(slot.fit)
         slot.state = state
         slot.since = now
         if state != CLOSED:
-            self._lists[state][slot] = None
+            self._lists[state].add(slot.place)
         if state == IDLE:
-            self._fitting.setdefault(slot.tag, OrderedDict())[slot] = None
-            self._kinds.setdefault(slot.kind, OrderedDict())[slot] = None
+            self._group(slot.tag).add(slot.fit)
+
+    def _group(self, tag: object) -> Ring[Slot]:
+        group = self._fitting.get(tag)
+        if group is None:
+            if len(self._fitting) > 2 * self.idle.count + _SPARE_GROUPS:
+                for other in [other for other, ring in self._fitting.items() if ring.count == 0]:
+                    del self._fitting[other]
+            group = self._fitting[tag] = Ring()
+        return group
 
     def best(self, tag: object, kind: i64) -> Slot | None:
         """The newest idle slot that has the tag (and so is of its kind), else the newest of the kind, if any."""
-        fitting = self._fitting.get(tag) or self._kinds.get(kind)
-        return next(reversed(fitting)) if fitting else None
+        group = self._fitting.get(tag)
+        if group is not None and group.newest is not None:
+            return group.newest.member
+        link = self.idle.newest
+        while link is not None and link.member.kind != kind:
+            link = link.older
+        return None if link is None else link.member
 
     def is_connecting(self, kind: i64) -> bool:
         """One of this kind is on its way."""
-        return any(slot.kind == kind for slot in self.connecting)
+        return any(slot.kind == kind for slot in self.connecting.members())
 
-    def size(self) -> int:
+    def size(self) -> i64:
         """Slots in all states but CLOSED."""
-        return len(self.connecting) + len(self.idle) + len(self.leased) + len(self.cleaning)
+        return self.connecting.count + self.idle.count + self.leased.count + self.cleaning.count
 
     def counts(self) -> dict[str, int]:
         """Slots by the name of their state."""
-        return {STATES[i]: len(slots) for i, slots in enumerate(self._lists)}
+        return {STATES[i]: slots.count for i, slots in enumerate(self._lists)}
 
 
 @final

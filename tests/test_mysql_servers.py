@@ -94,7 +94,6 @@ def test_mariadb_keeps_its_data_and_its_users_over_a_kill() -> None:
 
 
 def test_mariadb_switches_to_ed25519() -> None:
-    pytest.importorskip("nacl", reason="PyMySQL needs it for ed25519")
     with MariaDBServer(ed25519_users={"edna": "s3cret"}) as mariadb:
         assert answer(mariadb.client(user="edna", password="s3cret"), "SELECT 1") == 1
         assert mariadb.execute("SELECT plugin FROM mysql.user WHERE user = 'edna'") == [{"plugin": "ed25519"}]

@@ -40,12 +40,6 @@ _CHARACTERISTICS: Final[dict[str, str]] = {
     f"{prefix}_{name}": name for prefix in ("transaction", "tx") for name in ("isolation", "read_only")
 }
 _LEVELS: Final = (b"READ UNCOMMITTED", b"READ COMMITTED", b"REPEATABLE READ", b"SERIALIZABLE")
-# Two names of one thing: the one that was set later counts.
-_COUPLED: Final[dict[str, str]] = {
-    f"{one}_{scope}": f"{other}_{scope}"
-    for scope in ("connection", "database", "server")
-    for one, other in (("character_set", "collation"), ("collation", "character_set"))
-}
 
 _NAME: Final = re.compile(rb"[\w$]{1,64}\Z")
 _NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
@@ -60,22 +54,18 @@ class Assignment:
     __slots__ = ("is_user_variable", "name", "value")
 
     def __init__(self, name: str, value: bytes, *, is_user_variable: bool = False) -> None:
-        self.name: Final = name  # in lower case, without @
+        self.name: Final = name  # in lower case, that of a user variable with its @
         self.value: Final = value
         self.is_user_variable: Final = is_user_variable
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Assignment) and other.key() == self.key()
+        return isinstance(other, Assignment) and other.name == self.name and other.value == self.value
 
     def __hash__(self) -> int:
-        return hash(self.key())
+        return hash((self.name, self.value))
 
     def __repr__(self) -> str:
-        return f"<assignment of {self.key()}>"  # without the value, which may be a secret
-
-    def key(self) -> tuple[str, bytes]:
-        """Its name, with the @ of a user variable, and its value."""
-        return "@" + self.name if self.is_user_variable else self.name, self.value
+        return f"Assignment({self.name!r})"  # the value may be a secret
 
 
 def parse(sql: bytes, *, mariadb: bool = False, mode: i64 = 0) -> list[Assignment] | None:
@@ -87,18 +77,6 @@ def parse(sql: bytes, *, mariadb: bool = False, mode: i64 = 0) -> list[Assignmen
     """
     parser = _Parser(sql, mariadb, mode)
     return parser.found if parser.run() else None
-
-
-def remember(known: dict[str, bytes], assignments: list[Assignment]) -> None:
-    """Add assignments to what a session has set, in the order in which it has to be set again.
-
-    User variables have their @ in the names.
-    """
-    for assignment in assignments:
-        name, value = assignment.key()
-        known.pop(name, None)
-        known.pop(_COUPLED.get(name, name), None)
-        known[name] = value
 
 
 @final
@@ -129,11 +107,13 @@ class _Parser:
         if not self._readable or not self._words(b"SET"):
             return False
         characteristics = self._words(b"SESSION TRANSACTION") or self._words(b"LOCAL TRANSACTION")
-        while self._characteristic() if characteristics else self._item():
+        while True:
+            told = self._characteristic() if characteristics else self._item()
+            if not told:
+                return False
             if not self._is(_COMMA):
                 self._is(_SEMICOLON)
                 return self._kind() == END
-        return False
 
     def _kind(self) -> i64:
         return self._kinds[self._at] if self._at < len(self._kinds) else END
@@ -210,7 +190,7 @@ class _Parser:
             value = self._literal()
         if not value:
             return False
-        self.found.append(Assignment(name, value, is_user_variable=True))
+        self.found.append(Assignment("@" + name, value, is_user_variable=True))
         return True
 
     def _names(self) -> bool:

@@ -77,8 +77,12 @@ class ClientLogin:
     """One client's login. ``accounts`` is None where whoever reaches the listener is let in, whatever it answers.
 
     ``capabilities`` are those that the gateway offers; those of the login itself come on top. ``plugin`` is what the
-    greeting proposes, mysql_native_password or caching_sha2_password. ``tls`` says that TLS can be started, ``secure``
-    that nobody else can read the line (a unix socket). Whoever drives it starts TLS only when no byte is left over.
+    greeting proposes, mysql_native_password or caching_sha2_password. ``tls`` says that TLS can be started: what
+    follows an SSLRequest, without a pause, is TLS already, and never for ``feed``. ``secure`` says that nobody else
+    can read the line (a unix socket).
+
+    Where only the native hash of a password is known, caching_sha2_password has to ask for the password itself: on a
+    private line, or by ``rsa`` where it is what we propose. Not otherwise: libmysqlclient refuses RSA unless told.
     """
 
     def __init__(
@@ -237,7 +241,7 @@ class ClientLogin:
         account = self._account
         if plugin == NATIVE:
             return account is None or account.empty or account.native != b""
-        tells = self._secure or self._rsa is not None
+        tells = self._secure or (self._rsa is not None and self._proposed == SHA2)
         return plugin == SHA2 and (account is None or account.empty or account.sha2 != b"" or tells)
 
     def _preferred(self) -> str:

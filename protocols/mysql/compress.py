@@ -17,7 +17,8 @@ from mypy_extensions import i64
 
 from protocols.errors import ProtocolError
 from protocols.layer import Layer
-from protocols.mysql.packets import u24
+from protocols.mysql.packets import HEADER as PACKET_HEADER
+from protocols.mysql.packets import MAX_PAYLOAD, u24
 
 HEADER: Final = 7
 MIN_LENGTH: Final = 50  # bytes that are worth compressing, as servers have it
@@ -42,6 +43,9 @@ class CompressLayer(Layer):
         self._left: i64 = 0  # bytes of the packet under way that are not used yet
         self._inside: i64 = 0  # bytes that its stream still has to yield
         self._stream: Any = None  # zlib's, if it is compressed
+        self._skip: i64 = 0  # bytes of the packet inside that are still to come
+        self._torn: bytes = b""  # the first bytes of a header inside
+        self._number: i64 = -1  # of the packet inside, if the next one continues it
 
     def received(self, data: bytes) -> bytes:
         """See Layer."""
@@ -67,7 +71,7 @@ class CompressLayer(Layer):
             parts.append(part)
         self._rest = data[at:]
         self.held = room == 0
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._counted(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _begin(self, data: bytes, at: i64) -> None:
         """Read a header."""
@@ -103,6 +107,25 @@ class CompressLayer(Layer):
         elif self._inside < 0 or (self._left == 0 and len(part) < most):
             raise ProtocolError("a compressed packet has another length than it says")
         return part
+
+    def _counted(self, plain: bytes) -> bytes:
+        """Number the packets inside that continue others.
+
+        Servers do not look at these numbers where compression is on, so MariaDB's Connector/C writes 0 into all
+        packets of a command. Without compression, as upstream of here, servers do.
+        """
+        if self._torn:
+            plain = self._torn + plain
+        at = self._skip
+        while len(plain) - at >= PACKET_HEADER:
+            if self._number >= 0:
+                plain = plain[: at + 3] + bytes([(self._number + 1) & 255]) + plain[at + 4 :]
+            length = u24(plain, at)
+            self._number = plain[at + 3] if length == MAX_PAYLOAD else -1
+            at += PACKET_HEADER + length
+        self._torn = plain[at:]
+        self._skip = max(0, at - len(plain))
+        return plain[:at]
 
     def sending(self, data: bytes) -> bytes:
         """See Layer."""

@@ -33,7 +33,6 @@ CUT: Final = b" ..."  # ends a digest text that was cut
 
 _NEWEST: Final = 999_999
 _OLDEST: Final = 50_699  # /*!50600 */ is code for all servers that are still about
-_NOT_FOR_MARIADB: Final = (50_700, 99_999)  # MariaDB takes /*!50700 */ to /*!99999 */ for comments
 
 _BLANK: Final = 32
 _QUOTATION: Final = 34
@@ -41,7 +40,6 @@ _HASH: Final = 35
 _APOSTROPHE: Final = 39
 _CLOSE: Final = 41
 _STAR: Final = 42
-_PLUS: Final = 43
 _MINUS: Final = 45
 _DOT: Final = 46
 _SLASH: Final = 47
@@ -52,8 +50,7 @@ _BACKQUOTE: Final = 96
 _DELETE: Final = 127
 _NO_BREAK_SPACE: Final = 0xA0  # a blank in latin1 and its kin; no character of UTF-8 begins with it
 
-# What a byte begins.
-_OTHER: Final = 0
+# What a byte begins; 0 for a token of its own.
 _LETTER: Final = 1
 _DIGIT: Final = 2
 _SPACE: Final = 3
@@ -68,17 +65,18 @@ _BEGINS: Final = bytes(
     else _QUOTE if c in b"'\"`"
     else _COMMENT if c in b"#/*"
     else _SIGN if c in b"+-"
-    else _OTHER
+    else 0
     for c in range(256)
 )  # fmt: skip
 
 _NUMBER: Final = re.compile(
-    rb"(?:0x[0-9A-Fa-f]++|0b[01]++|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?)(?![\w$\x80-\xff])"
+    rb"(?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|[0-9]++[eE][+-]?[0-9]++|"
+    rb"(?:0x[0-9A-Fa-f]++|0b[01]++|[0-9]++)(?![\w$\x80-\xff])"  # a name may begin with digits
 )
 # Words behind which a sign belongs to the number, and is no operator.
 _BEFORE_SIGN: Final = frozenset(
-    b"SELECT DISTINCT ALL WHERE HAVING ON AND OR XOR NOT IN IS LIKE BETWEEN DIV MOD WHEN THEN ELSE CASE BY LIMIT OFFSET "
-    b"INTERVAL RETURN DEFAULT DO".split()
+    b"SELECT DISTINCT ALL WHERE HAVING ON AND OR XOR NOT IN IS LIKE BETWEEN DIV MOD WHEN THEN ELSE CASE BY LIMIT "
+    b"OFFSET INTERVAL RETURN DEFAULT DO".split()
 )
 # Words that are part of the string behind them.
 _INTRODUCERS: Final = frozenset(
@@ -93,7 +91,7 @@ _LONGEST_INTRODUCER: Final = max(len(word) for word in _INTRODUCERS)
 _ITEM: Final = rb"(?:\?|NULL\b|TRUE\b|FALSE\b|DEFAULT\b)"
 _ROW: Final = rb"\( ?(?:\?\+|" + _ITEM + rb"(?: ?, ?" + _ITEM + rb")*+) ?\)"
 _ROWS: Final = re.compile(_ROW + rb"(?: ?, ?" + _ROW + rb")*+", re.IGNORECASE)
-_CUT_ROWS: Final = re.compile(rb"(?:\(\?\+\) ?, ?)?+\( ?\?[^()]*+\Z|\(\?\+\) ?,[^()]*+\Z")
+_CUT_ROWS: Final = re.compile(rb"\(\?\+\) ?, ?\(?[^()]*+\Z|\( ?\?[^()]*+\Z")
 _LIST: Final = b"(?+)"
 
 _CONDITION: Final = re.compile(rb"/\*M?!([0-9]{5,6})?")
@@ -118,26 +116,25 @@ class Reading:
         """Whether the content of ``/*!version */``, or with ``m`` of ``/*M!version */``, is code."""
         if version > self.version or (m and not self.mariadb):
             return False
-        low, high = _NOT_FOR_MARIADB
-        return m or self.mysql or version < low or version > high
+        return m or self.mysql or not 50_700 <= version <= 99_999  # these are comments for MariaDB
 
 
 EVERYTHING: Final = Reading(_NEWEST, mysql=True, mariadb=True)
 
 
-def readings(sql: bytes) -> list[Reading]:
-    """How servers may read a text with executable comments; EVERYTHING is the first. Empty: too many to tell."""
+def readings(sql: bytes) -> tuple[list[Reading], bool]:
+    """How servers may read a text with executable comments, EVERYTHING first, and whether these are all the ways."""
     versions: set[int] = set()
     for found in _CONDITION.finditer(sql, 0, LONGEST):
         version = int(found[1] or b"0")
         if version > _OLDEST or found[0].startswith(b"/*M"):
             versions.update((_OLDEST, max(version, _OLDEST)))
             if len(versions) > _MAX_VERSIONS:
-                return []
+                return [EVERYTHING], False
     chosen = [EVERYTHING]
     for version in sorted(versions):
         chosen += [Reading(version, mysql=True, mariadb=False), Reading(version, mysql=False, mariadb=True)]
-    return chosen
+    return chosen, True
 
 
 @final
@@ -145,8 +142,8 @@ class Lexer:
     """Reads one token after the other; ``start`` and ``end`` say where the last one stands."""
 
     __slots__ = (
-        "_in_comment", "_operand", "_reading", "_space", "_space_end", "_sql", "_word", "_word_end", "conditional", "end",
-        "length", "mode", "start",
+        "_in_comment", "_operand", "_reading", "_space", "_space_end", "_sql", "_word", "_word_end", "conditional",
+        "end", "length", "mode", "start",
     )  # fmt: skip
 
     def __init__(self, sql: bytes, mode: i64 = 0, reading: Reading = EVERYTHING) -> None:
@@ -166,8 +163,8 @@ class Lexer:
 
     def next(self) -> i64:
         """Its kind."""
-        sql, at, length = self._sql, self.end, self.length
-        self.start = at
+        sql, length = self._sql, self.length
+        at = self.start = self.end
         if at >= length:
             return END
         c: i64 = sql[at]
@@ -207,10 +204,8 @@ class Lexer:
                 quote += 1
             c: i64 = sql[quote]
             if c == _APOSTROPHE or (c == _QUOTATION and not self.mode & ANSI_QUOTES):
-                if sql[start:at].upper() in _INTRODUCERS and not self._is_variable(start):
-                    self.end = self._string_end(quote + 1, c)
-                    self._operand = True
-                    return LITERAL
+                if sql[start:at].upper() in _INTRODUCERS and (start == 0 or sql[start - 1] != _AT):
+                    return self._literal(self._string_end(quote + 1, c))
         return self._named(start, at, WORD)
 
     def _named(self, start: i64, end: i64, kind: i64) -> i64:
@@ -219,8 +214,10 @@ class Lexer:
         self._operand = True
         return kind
 
-    def _is_variable(self, at: i64) -> bool:
-        return at > 0 and self._sql[at - 1] == _AT
+    def _literal(self, end: i64) -> i64:
+        self.end = end
+        self._operand = True
+        return LITERAL
 
     def _read_number(self, at: i64) -> i64:
         sql, length = self._sql, self.length
@@ -228,29 +225,23 @@ class Lexer:
         at += 1
         while at < length and _BEGINS[sql[at]] == _DIGIT:
             at += 1
-        is_name = start > 0 and (sql[start - 1] == _AT or sql[start - 1] == _DOT)
-        if not is_name:
-            if at >= length or (_BEGINS[sql[at]] != _LETTER and sql[at] != _DOT):
-                self.end = at
-                self._operand = True
-                return LITERAL
+        if start > 0 and (sql[start - 1] == _AT or sql[start - 1] == _DOT):
+            return self._read_rest(at)
+        if at < length and (_BEGINS[sql[at]] == _LETTER or sql[at] == _DOT):
             return self._read_literal(start)
-        while at < length and 0 < _BEGINS[sql[at]] <= _DIGIT:
-            at += 1
-        return self._named(start, at, WORD)
+        return self._literal(at)
 
     def _read_literal(self, at: i64) -> i64:
         """A number of any form, or the word that begins like one."""
         found = _NUMBER.match(self._sql, at, self.length)
-        if found is None:
-            sql, length = self._sql, self.length
+        return self._read_rest(at + 1) if found is None else self._literal(found.end())
+
+    def _read_rest(self, at: i64) -> i64:
+        """The rest of a word that began with a digit."""
+        sql, length = self._sql, self.length
+        while at < length and 0 < _BEGINS[sql[at]] <= _DIGIT:
             at += 1
-            while at < length and 0 < _BEGINS[sql[at]] <= _DIGIT:
-                at += 1
-            return self._named(self.start, at, WORD)
-        self.end = found.end()
-        self._operand = True
-        return LITERAL
+        return self._named(self.start, at, WORD)
 
     def _is_sign(self, at: i64) -> bool:
         """Whether this + or - belongs to the number behind it."""
@@ -266,11 +257,10 @@ class Lexer:
         return word_end - self._word <= 8 and sql[self._word : word_end].upper() in _BEFORE_SIGN
 
     def _read_quoted(self, at: i64, quote: i64) -> i64:
-        self.end = end = self._string_end(at + 1, quote)
+        end = self._string_end(at + 1, quote)
         if quote == _BACKQUOTE or (quote == _QUOTATION and self.mode & ANSI_QUOTES):
             return self._named(at, end, QUOTED)
-        self._operand = True
-        return LITERAL
+        return self._literal(end)
 
     def _string_end(self, at: i64, quote: i64) -> i64:
         """Behind the closing quote; the end of the text if there is none."""
@@ -390,7 +380,7 @@ def normalise(sql: bytes, limit: int = 2048, mode: i64 = 0, reading: Reading = E
     if listed:
         text = _ROWS.sub(_LIST, text)
     if len(sql) > LONGEST:
-        return _CUT_ROWS.sub(_LIST, text)[:limit] + CUT
+        return _CUT_ROWS.sub(_LIST, text)[:limit].rstrip(b" ") + CUT
     text = text.strip(b" ;")
     return text if len(text) <= limit else text[:limit] + CUT
 

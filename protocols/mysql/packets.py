@@ -153,6 +153,11 @@ def error(sequence: int, kind: tuple[int, str], message: str) -> bytes:
     return packet(bytes([ERR_PACKET]) + number.to_bytes(2, "little") + b"#" + state.encode() + text, sequence)
 
 
+def turned_away(kind: tuple[int, str], message: str) -> bytes:
+    """An ERR packet in the place of the greeting: nobody knows yet whether the client understands an SQLSTATE."""
+    return packet(bytes([ERR_PACKET]) + kind[0].to_bytes(2, "little") + message.encode("utf-8", "replace")[:511], 0)
+
+
 def read_error(payload: bytes) -> tuple[int, str, str]:
     """Number, SQLSTATE ("" before the handshake is through) and message of an ERR packet.
 

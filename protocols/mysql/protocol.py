@@ -18,7 +18,7 @@ from protocols.mysql.constants import (
     ER_CON_COUNT,
 )
 from protocols.mysql.login import MysqlLogin, ServerFacts
-from protocols.mysql.packets import command, error
+from protocols.mysql.packets import command, turned_away
 from protocols.mysql.server import MysqlServer
 from protocols.mysql.state import TRACKERS, UTF8MB4, Options, Shared
 from protocols.mysql.tag import FIXED, Tag, assign, changes
@@ -67,7 +67,7 @@ class MysqlProtocol(Protocol):
 
     def unavailable(self, fault: Fault) -> bytes:
         """See Protocol. An ERR packet where the greeting would be."""
-        return error(0, CR_CONNECTION, str(fault))
+        return turned_away(CR_CONNECTION, str(fault))
 
     def standing(self, verb: Verb) -> int:
         """See Protocol."""
@@ -97,7 +97,7 @@ class MysqlProtocol(Protocol):
 
     def fresh_tag(self, kind: int) -> object:
         """See Protocol."""
-        return Tag(kind, False, b"", self.shared.base_settings())
+        return self.shared.one(Tag(kind, False, b"", self.shared.base_settings()))
 
     def kind_of(self, tag: object) -> int:
         """See Protocol."""
@@ -145,7 +145,7 @@ class MysqlProtocol(Protocol):
 
     def too_many(self) -> bytes:
         """See Protocol."""
-        return error(0, ER_CON_COUNT, "Too many connections")
+        return turned_away(ER_CON_COUNT, "Too many connections")
 
     def stats(self, now: float) -> dict[str, Any]:
         """See Protocol."""

@@ -27,7 +27,7 @@ from protocols.fault import (
     Fault,
 )
 from protocols.mysql.answers import MAX_STATEMENTS, NO_STATEMENT, TOO_MANY_STATEMENTS, Answers, LoginRefused
-from protocols.mysql.assignments import Assignment, parse
+from protocols.mysql.assignments import parse
 from protocols.mysql.constants import (
     COM_BINLOG_DUMP,
     COM_BINLOG_DUMP_GTID,
@@ -253,11 +253,15 @@ class MysqlServer(Answers):
                 request = command(COM_QUERY, replace_connection_id(sql, self.connection_id))
         call = self._forward(request, statement.verb, ANY, now, statement)
         if statement.special == SET:
-            self.assignments = parse(sql, mode=self.sql_mode)
-            self.text = sql if _is_lasting(self.assignments) else b""
+            self._read_set(sql)
         elif statement.special == USE:
             self.pending_schema = read_use(sql)
         return call
+
+    def _read_set(self, sql: bytes) -> None:
+        facts = self.shared.facts
+        self.assignments = parse(sql, mariadb=facts is not None and facts.is_mariadb, mode=self.sql_mode)
+        self.text = sql
 
     def _special(self, sql: bytes, statement: Statement, now: float) -> Call | None:
         """What may be answered here; None: nothing, it goes upstream as any other statement."""
@@ -367,6 +371,8 @@ class MysqlServer(Answers):
         self.set_cursor(known, False)
         call = self._forward(request, statement.verb, ANY, now, statement)
         self.executing = known
+        if statement.special == SET:
+            self._read_set(known.text)
         if request[HEADER + 5] & CURSOR_READ_ONLY:
             self.errand = "cursor"
         return call
@@ -502,13 +508,6 @@ class MysqlServer(Answers):
     def farewell(self, fault: Fault) -> bytes:
         """See ServerCodec. With the number of a reply's first packet, so that it answers the next command."""
         return error(1, CR_SERVER_LOST, str(fault))
-
-
-def _is_lasting(assignments: list[Assignment] | None) -> bool:
-    """What these do is the same whenever they are said: no defaults, which an operator may change."""
-    if assignments is None:
-        return False
-    return all(not one.is_user_variable and one.value.upper() != b"DEFAULT" for one in assignments)
 
 
 _COMMANDS: Final[dict[int, Callable[[MysqlServer, bytes, float], Call | None]]] = {

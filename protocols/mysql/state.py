@@ -24,12 +24,13 @@ from protocols.mysql.constants import (
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_LAST_ROW_SENT,
 )
+from protocols.mysql.effects import is_all_reported, is_lasting, reported, said
 from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command, first_value
 from protocols.mysql.prepared import ClientStatement
 from protocols.mysql.statements import SET, USES_WARNINGS, Statement, Statements
-from protocols.mysql.tag import CHARSET_SETTINGS, Tag, assign, charset_settings, sql_text
+from protocols.mysql.tag import Tag, assign, charset_settings
 from protocols.mysql.upstream import MysqlUpstream, Owner
 
 # pool.mode
@@ -48,14 +49,10 @@ _MAX_KNOWN: Final = 1024  # schemas, and SET statements whose effect is known
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
 UTF8MB4: Final = 45  # utf8mb4_general_ci, which every server has
 
-# Variables of which the next statement's server-side state is made, or that mean nothing elsewhere: never replayed.
-_BOUND: Final = frozenset({
-    "timestamp", "insert_id", "rand_seed1", "rand_seed2", "pseudo_thread_id", "pseudo_slave_mode", "gtid_next",
-    "gtid_seq_no", "gtid_domain_id", "server_id", "sql_log_bin", "debug_sync", "proxy_user",
-})  # fmt: skip
 # What they do, no text tells.
 _OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
-_OWN: Final = frozenset({"last_insert_id", "identity", "warning_count", "error_count"})  # kept by other means
+# What no command takes back: a session that holds one of these takes its connection with it.
+_LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
 
 
 class Options:
@@ -87,6 +84,20 @@ class Shared:
         self.rsa: Final = RsaKey() if RsaKey.available() else None
         self.host: Host = Host()
         self.inserts: int = 0
+        self._tags: Final[dict[Tag, Tag]] = {}
+
+    def one(self, tag: Tag) -> Tag:
+        """The one object for all tags that are equal to this: comparing them costs nothing then."""
+        known = self._tags.get(tag)
+        if known is None:
+            if len(self._tags) >= _MAX_KNOWN:
+                self._tags.clear()
+            known = self._tags[tag] = tag
+        return known
+
+    def trusts_trackers(self) -> bool:
+        """Whatever a routine changes, the server reports."""
+        return self.tracked and self.facts is not None and not self.facts.is_mariadb
 
     def charset(self, collation: int) -> dict[str, bytes]:
         """The settings that a client's handshake asks for."""
@@ -169,6 +180,7 @@ class SessionState(Owner):
 
     def retag(self, tag: Tag) -> None:
         """Another schema, or other settings."""
+        tag = self.shared.one(tag)
         self.tag = tag
         self.kind = tag.kind
         modes = tag.settings.get("sql_mode", b"").upper()
@@ -243,9 +255,9 @@ class SessionState(Owner):
         self.errand = None
         if statement is not None and self.outcome:
             self._took_effect(statement, now)
-        if self.variables:
-            self._learn_variables(now)
         self.changed = False
+        if self.variables:
+            self.variables = {}
         self.assignments = self.pending_schema = self.executing = None
         self.text = b""
         self.settle(now)
@@ -262,38 +274,53 @@ class SessionState(Owner):
             self._pin(statement.pins, now)
         elif self.changed and not explained and not statement.pins:
             self.hold("session state", now)
-        opaque = statement.verb.name in _OPAQUE
-        if not well and opaque:
-            self.once = f"an error in {statement.verb.name}"  # what it did before that shows with the next reply
-        if well and opaque and not shared.tracked:
-            self.hold(statement.verb.name, now)
+        if statement.verb.name in _OPAQUE and not (well and shared.trusts_trackers()):
+            # After an error nobody reports what had been changed before; and MariaDB's trackers do not see everything.
+            self.hold(statement.verb.name if well else f"an error in {statement.verb.name}", now)
         if self.next_transaction and not self.in_transaction and statement.pins != "SET TRANSACTION":
             self.next_transaction = False
 
     def _explained(self, statement: Statement, now: float) -> bool:
-        """What it changed can be brought to any other connection."""
+        """What it changed can be brought to any other connection, and the tag says so now."""
         tag = self.current_tag()
         if self.pending_schema is not None:
             self.shared.learn_schema(self.pending_schema, now)
             if tag.schema != self.pending_schema:
                 self.retag(tag.with_schema(self.pending_schema))
             return True
-        assignments = self.assignments
-        if statement.special != SET:
+        if statement.special == SET:
+            return self._learn_settings(statement)
+        if self.variables and statement.digest[:13].upper() != b"SET STATEMENT":
+            effect: dict[str, bytes] = {}
+            stuck = reported(effect, self.variables, self.shared.facts)
+            self.retag(tag.with_settings(effect))
+            if stuck:
+                self.hold(f"SET {stuck}", now)
             return False
+        return statement.digest[:13].upper() == b"SET STATEMENT"  # what it reports was for itself only
+
+    def _learn_settings(self, statement: Statement) -> bool:
+        """Behind a SET: its text says what it did, as far as it is made of literals; else the server must have."""
+        shared, assignments = self.shared, self.assignments
         if assignments is None:
-            return self.shared.tracked and statement.pins == "SET"  # the server tells which variables it changed
-        if not self.shared.tracked:
-            plain = {one.name: b"" if one.value == b"DEFAULT" else one.value for one in assignments}
-            if any(name in _BOUND for name in plain):
+            effect: dict[str, bytes] = {}
+            if statement.pins != "SET" or not self.variables or not is_all_reported(self.text):
                 return False
-            self.retag(tag.with_settings(plain))
-            return True
-        variables = {one.name: one.value for one in assignments if one.is_user_variable}
-        if variables and self.shared.options.replay_user_variables:
-            self.retag(tag.with_settings(variables))
-        elif variables:
+        else:
+            known = said(assignments, shared.facts)
+            if known is None:
+                return False
+            effect = known
+        if reported(effect, self.variables, shared.facts):
             return False
+        if not shared.options.replay_user_variables and any(name.startswith("@") for name in effect):
+            return False
+        tag = self.current_tag().with_settings(effect)
+        if len(tag.settings) > _MAX_SETTINGS:
+            return False
+        self.retag(tag)
+        if assignments is not None and is_lasting(assignments) and not self.once:
+            shared.learn_effect(self.text, effect)
         return True
 
     def _pin(self, reason: str, now: float) -> None:
@@ -307,35 +334,6 @@ class SessionState(Owner):
     def hold(self, reason: str, now: float) -> None:
         """Keep the connection until whatever ends this reason."""
         self.held.setdefault(reason, now)
-
-    def _learn_variables(self, now: float) -> None:
-        """Settings that the server says are new."""
-        effect: dict[str, bytes] = {}
-        lasting = True
-        for name, value in self.variables.items():
-            if name in _OWN:
-                lasting = False
-            elif name in _BOUND or name.startswith("session_track"):
-                lasting = False
-                self.hold(f"SET {name}", now)
-            elif name == "autocommit" and value in (b"ON", b"1"):
-                effect[name] = b""  # as on a fresh connection
-            elif name in CHARSET_SETTINGS:
-                effect[name] = value if value and value != b"NULL" else b"NULL"
-            else:
-                text = sql_text(value)
-                if text is None:
-                    lasting = False
-                    self.hold(f"SET {name}", now)
-                else:
-                    effect[name] = text
-        self.variables = {}
-        tag = self.current_tag().with_settings(effect)
-        self.retag(tag)
-        if len(tag.settings) > _MAX_SETTINGS:
-            self.hold("many settings", now)
-        if lasting and self.text and self.once == "":
-            self.shared.learn_effect(self.text, effect)
 
     # Pins
 
@@ -371,6 +369,8 @@ class SessionState(Owner):
         self.mixed_up = False
         if upstream is None:
             return []
+        if any(reason in self.held for reason in _LASTING):
+            return None
         if dirty:
             # Whatever the settings were, they are the defaults behind it. The schema stays.
             self._tag_left = Tag(tag.kind, tag.multi_statements, tag.schema, self.shared.base_settings())

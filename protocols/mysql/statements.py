@@ -15,19 +15,8 @@ from mypy_extensions import i64
 
 from protocols.call import Verb
 from protocols.mysql.assignments import parse
-from protocols.mysql.lexer import (
-    CUT,
-    END,
-    EVERYTHING,
-    LONGEST,
-    QUOTED,
-    SPACE,
-    WORD,
-    Lexer,
-    normalise,
-    readings,
-    unquote,
-)
+from protocols.mysql.lexer import CUT, END, LONGEST, QUOTED, SPACE, WORD, Lexer, normalise, readings, unquote
+from protocols.mysql.pins import PINS, UNPINS, VARIABLE, finder
 from protocols.mysql.verbs import BY_NAME, COMPOUND, OTHER, STRENGTH, find_verb
 
 # What an answer depends on besides the data.
@@ -58,68 +47,32 @@ _SELECT: Final = BY_NAME["SELECT"]
 _SPECIAL: Final[dict[str, int]] = {"USE": USE, "SET": SET, "KILL": KILL}
 
 # A `name` that is called or that is a system variable keeps its name, any other becomes a lone backquote.
-_QUOTED: Final = re.compile(rb'`(\w+)`(?= ?\()|(?<=@@)`(\w+)`|(?<=\.)`(\w+)`|`[^`]*`?|"[^"]*"?')
+_QUOTED: Final = re.compile(rb'`(\w+)`(?= ?\()|(@@(?:\w+ ?\. ?)?)`(\w+)`|`[^`]*`?|"[^"]*"?')
 _BLANKS: Final = re.compile(rb"[ \xa0\xff]+")  # the last two are blanks in latin1, cp866 and their kin
-
+_EXECUTABLE: Final = re.compile(rb"/\*M?!")
+# The ends of blocks, of which the semicolons in a routine's body make statements.
+_BLOCK_END: Final = re.compile(rb" ?(?:END(?: (?:IF|LOOP|WHILE|REPEAT|CASE|FOR))?(?: [\w`$]+)? ?)?\Z")
 _LOCAL: Final = re.compile(rb"LOAD (?:DATA|XML) (?:LOW_PRIORITY |CONCURRENT )?LOCAL ")
 _ONE_GLOBAL: Final = re.compile(rb"SET (?:@@)?(?:GLOBAL|PERSIST|PERSIST_ONLY)\b[^,]*\Z")
 _SUBQUERY: Final = re.compile(rb"\( ?(?:SELECT|TABLE|VALUES|WITH)\b")
-
-_VARIABLE: Final = rb"(?<![\w@`?$.\x80-\xff])@(?:[\w$.\x80-\xff]+|[`?])"  # root@localhost is none
-_SYSTEM: Final = rb"@@(?:(?:SESSION|LOCAL|GLOBAL) ?\. ?)?"
 
 # What the gateway can answer by itself, where it stands alone.
 _ANSWERED: Final = (b"FOUND_ROWS", b"ROW_COUNT", b"CONNECTION_ID")
 _CALL: Final = re.compile(rb"(\w+)\s*\(\s*\)")
 _JOINS: Final = re.compile(rb"[\w$.\x80-\xff]")  # what would become one with a number before it
 
-# Why a session needs its own connection from now on, and how that shows. First those that never end.
-_PINS: Final = tuple(
-    (reason, re.compile(pattern))
-    for reason, pattern in (
-        ("temporary table", rb"\ACREATE (?:OR REPLACE )?TEMPORARY "),
-        ("PREPARE", rb"\APREPARE "),
-        ("EXECUTE IMMEDIATE", rb"\AEXECUTE IMMEDIATE "),
-        ("HANDLER", rb"\AHANDLER .* OPEN\b"),
-        ("BINLOG", rb"\ABINLOG "),
-        ("SET ROLE", rb"\ASET ROLE "),
-        ("SET TRANSACTION", rb"\ASET TRANSACTION |\ASET .*@@(?:TX|TRANSACTION)_(?:ISOLATION|READ_ONLY) ?:?="),
-        ("user variable", rb"\ASET .*?" + _VARIABLE + rb" ?:?="),
-        ("user variable", _VARIABLE + rb" ?:=|\bINTO ?@(?!@)"),
-        ("user variable", rb"\A(?:CALL|LOAD|GET) .*?" + _VARIABLE),  # a parameter, a column, a diagnostic
-        ("SQL_CALC_FOUND_ROWS", rb"\bSQL_CALC_FOUND_ROWS\b"),
-        ("LASTVAL()", rb"\bLASTVAL ?\(|\bPREVIOUS VALUE FOR\b|\.CURRVAL\b"),
-        ("locking service", rb"\b(?:SERVICE_GET_(?:READ|WRITE)_LOCKS|VERSION_TOKENS_LOCK_(?:SHARED|EXCLUSIVE)) ?\("),
-        ("LOCK INSTANCE", rb"\ALOCK (?:INSTANCE |BINLOG |TABLES FOR BACKUP\b)"),
-        ("BACKUP", rb"\ABACKUP (?:STAGE (?!END\b)|LOCK )"),
-        ("XA", rb"\AXA (?:START|BEGIN) "),
-        ("GET_LOCK()", rb"\bGET_LOCK ?\("),
-        ("LOCK TABLES", rb"\ALOCK TABLES? "),
-        ("FLUSH TABLES WITH READ LOCK", rb"\AFLUSH .*\b(?:WITH READ LOCK|FOR EXPORT)\b"),
-    )
-)
-# ... and what ends such a reason.
-_UNPINS: Final = tuple(
-    (reasons, re.compile(pattern))
-    for reasons, pattern in (
-        (("LOCK TABLES", "FLUSH TABLES WITH READ LOCK"), rb"\AUNLOCK TABLES?\b"),
-        (("LOCK INSTANCE",), rb"\AUNLOCK (?:INSTANCE|TABLES|BINLOG)\b"),
-        (("BACKUP",), rb"\ABACKUP (?:STAGE END|UNLOCK)\b"),
-        # XA PREPARE ends it in MySQL 8.0.29 and newer only. Elsewhere the connection is bound to its transaction.
-        (("XA",), rb"\AXA (?:COMMIT|ROLLBACK) "),
-        (("GET_LOCK()",), rb"\bRELEASE_ALL_LOCKS ?\("),
-    )
-)
+_SYSTEM: Final = rb"@@(?:(?:SESSION|LOCAL|GLOBAL) ?\. ?)?"
 _USES: Final = tuple(
-    (flag, re.compile(pattern))
+    (flag, finder(pattern))
     for flag, pattern in (
         (USES_LAST_INSERT_ID, rb"\bLAST_INSERT_ID ?\(|" + _SYSTEM + rb"(?:LAST_INSERT_ID|IDENTITY)\b"),
         (USES_FOUND_ROWS, rb"\bFOUND_ROWS ?\("),
         (USES_ROW_COUNT, rb"\bROW_COUNT ?\("),
         (USES_CONNECTION_ID, rb"\bCONNECTION_ID ?\(|" + _SYSTEM + rb"PSEUDO_THREAD_ID\b"),
         (USES_WARNINGS, rb"\ASHOW (?:COUNT ?\( ?\* ?\) ?)?(?:WARNINGS|ERRORS)\b"),
-        (USES_WARNINGS, rb"\AGET (?:CURRENT |STACKED )?DIAGNOSTICS\b|" + _SYSTEM + rb"(?:WARNING|ERROR)_COUNT\b"),
-        (USES_USER_VARIABLE, _VARIABLE),
+        (USES_WARNINGS, rb"\AGET (?:CURRENT |STACKED )?DIAGNOSTICS\b"),
+        (USES_WARNINGS, _SYSTEM + rb"(?:WARNING|ERROR)_COUNT\b"),
+        (USES_USER_VARIABLE, VARIABLE),
         (USES_NEXTVAL, rb"\bNEXTVAL ?\(|\bNEXT VALUE FOR\b|\bSETVAL ?\(|\.NEXTVAL\b"),
     )
 )
@@ -190,7 +143,7 @@ class Statements:
             known = self._known(sql)  # a text without literals is its own digest text
             if known is not None:
                 return known
-        if b"/*" in sql and (b"/*!" in sql or b"/*M!" in sql):
+        if sql.find(b"/*", 0, LONGEST) >= 0 and _EXECUTABLE.search(sql, 0, LONGEST) is not None:
             return self._find_conditional(sql, mode)
         text = normalise(sql, LONGEST, mode)
         key = _key(text, mode)
@@ -202,12 +155,12 @@ class Statements:
 
     def _find_conditional(self, sql: bytes, mode: i64) -> Statement:
         """With executable comments, which are code for some servers: the facts of all the readings."""
-        chosen = readings(sql)
-        texts = [normalise(sql, LONGEST, mode, reading) for reading in chosen or [EVERYTHING]]
+        chosen, clear = readings(sql)
+        texts = [normalise(sql, LONGEST, mode, reading) for reading in chosen]
         key = b"* " + _key(b"*/".join(texts), mode)
         known = self._known(key)
         if known is None:
-            known = _explain(list(dict.fromkeys(texts)), mode, clear=bool(chosen))
+            known = _explain(list(dict.fromkeys(texts)), mode, clear=clear)
             self._learn(key, known)
         return known
 
@@ -241,7 +194,7 @@ class _Facts:
 
     def __init__(self) -> None:
         self.verbs: dict[str, Verb] = {}
-        self.pin: i64 = len(_PINS)  # a place in that table
+        self.pin: i64 = len(PINS)  # a place in that table
         self.other_pin: str = ""
         self.unpins: dict[str, None] = {}
         self.uses: i64 = 0
@@ -252,15 +205,15 @@ class _Facts:
         """Add one statement. ``digest`` is its digest text; b"" of one among others."""
         verb, text = find_verb(shape)
         self.verbs[verb.name] = verb
-        for at, (_, pattern) in enumerate(_PINS):
-            if at < self.pin and pattern.search(text) is not None:
+        for at, (_, find) in enumerate(PINS):
+            if at < self.pin and find(text) is not None:
                 self.pin = at
-        for reasons, pattern in _UNPINS:
-            if pattern.search(text) is not None:
+        for reasons, find in UNPINS:
+            if find(text) is not None:
                 self.unpins.update(dict.fromkeys(reasons))
         uses: i64 = 0
-        for flag, pattern in _USES:
-            if pattern.search(shape) is not None:
+        for flag, find in _USES:
+            if find(shape) is not None:
                 uses |= flag
         self.uses |= uses
         self.special = max(self.special, LOAD_LOCAL if _LOCAL.match(text) else _SPECIAL.get(verb.name, NONE))
@@ -280,7 +233,7 @@ class _Facts:
 
     def pins(self) -> str:
         """Why the session is pinned."""
-        return _PINS[self.pin][0] if self.pin < len(_PINS) else self.other_pin
+        return PINS[self.pin][0] if self.pin < len(PINS) else self.other_pin
 
 
 def _explain(texts: list[bytes], mode: i64, *, clear: bool = True) -> Statement:
@@ -288,7 +241,7 @@ def _explain(texts: list[bytes], mode: i64, *, clear: bool = True) -> Statement:
     facts = _Facts()
     count = 0
     for text in texts:
-        shapes = [shape for shape in _shape(text).split(b";") if shape.strip()]
+        shapes = [shape for shape in _shape(text).split(b";") if _BLOCK_END.match(shape) is None]
         count = max(count, len(shapes))
         different = list(dict.fromkeys(shapes))
         for shape in different[:_MAX_STATEMENTS]:
@@ -317,7 +270,7 @@ def _shape(text: bytes) -> bytes:
 
 
 def _unquote(found: re.Match[bytes]) -> bytes:
-    return found[1] or found[2] or found[3] or b"`"
+    return found[1] or (found[2] + found[3] if found[2] else b"`")
 
 
 def _tokens(sql: bytes, mode: i64, limit: int) -> list[tuple[i64, bytes]]:
@@ -388,10 +341,7 @@ def replace_connection_id(sql: bytes, value: int) -> bytes:
     seen = 0  # 1: the name, 2: the bracket behind it
     last: i64 = END
     lexer = Lexer(sql)
-    while True:
-        kind = lexer.next()
-        if kind == END:
-            break
+    while (kind := lexer.next()) != END:
         if kind == SPACE:
             continue
         if kind == WORD or kind == QUOTED:

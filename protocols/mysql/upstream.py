@@ -46,6 +46,7 @@ _ROWS: Final = 3
 _COUNTED: Final = 4  # ``left`` more packets of whatever content
 
 _EOF_LENGTH: Final = 5  # of its payload in the older form; the newer one is an OK packet, which is longer
+_PLAIN_OK: Final = 7  # an OK packet of small numbers and no message
 MAX_CONTROL: Final = 1 << 20  # bytes of an OK or ERR packet, which is held whole
 
 # Errors that are not the statement's own fault: the upstream could not serve it now (R), or failed (F).
@@ -240,7 +241,7 @@ class MysqlUpstream(UpstreamCodec):
                 raise ProtocolError("the upstream asks for a file of a client that is gone")
             owner.file_wanted()
             return _FILE
-        self._left = Reader(data, at, at + length).lenenc()
+        self._left = first if first < 0xFB else Reader(data, at, at + length).lenenc()
         self._packet = _DEFINITIONS
         return _GOES_ON
 
@@ -280,11 +281,17 @@ class MysqlUpstream(UpstreamCodec):
 
     def _ok(self, data: bytes, at: i64, length: i64, offset: i64, call: Call) -> i64:
         """OK, or EOF in either form: the end of a result."""
+        warnings: i64
+        status: i64
         affected = insert_id = 0
         changed = b""
         if data[at] == EOF_PACKET and length == _EOF_LENGTH:
-            warnings: i64 = u16(data, at + 1)
-            status: i64 = u16(data, at + 3)
+            warnings = u16(data, at + 1)
+            status = u16(data, at + 3)
+        elif length == _PLAIN_OK and data[at + 1] < 0xFB and data[at + 2] < 0xFB:
+            affected, insert_id = data[at + 1], data[at + 2]
+            status = u16(data, at + 3)
+            warnings = u16(data, at + 5)
         else:
             reader = Reader(data, at + 1, at + length)
             affected, insert_id = reader.lenenc(), reader.lenenc()
@@ -299,6 +306,8 @@ class MysqlUpstream(UpstreamCodec):
         if owner is not None:
             if changed:
                 _tell(owner, changed)
+            elif status & SERVER_SESSION_STATE_CHANGED:
+                owner.state_changed()  # an EOF of the older form says no more than that
             owner.replied(status, affected, insert_id, warnings, self._rows)
         self._rows = 0
         if status & SERVER_MORE_RESULTS_EXISTS:
@@ -326,7 +335,7 @@ _FILE: Final = 2
 
 
 def _tell(owner: Owner, changed: bytes) -> None:
-    """https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html, session state information."""
+    """Session state: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html."""
     reader = Reader(changed)
     while reader.left() > 0:
         kind = reader.integer(1)

@@ -147,6 +147,7 @@ INIT DB                      control      command idempotent
 PING                         control      command idempotent
 QUIT                         control      command
 STMT PREPARE                 control      command idempotent
+STMT EXECUTE                 control      command  # of what nobody prepared; else its text's verb
 STMT RESET                   control      command
 STMT FETCH                   control      command
 SET OPTION                   control      command idempotent

@@ -82,7 +82,7 @@ func (l *logins) UserEntryWithCacheHash(
 ) (mysql.Getter, mysql.CacheState, error) {
 	account, known := l.accounts[user]
 	caller := sql.MysqlConnectionUser{User: user, Host: from.String()}
-	if reply = []byte(strings.TrimSuffix(string(reply), "\x00")); len(reply) == 0 {
+	if len(reply) == 0 || string(reply) == "\x00" { // either means: no password
 		if known && account.password == "" {
 			return caller, mysql.AuthAccepted, nil
 		}
@@ -93,7 +93,7 @@ func (l *logins) UserEntryWithCacheHash(
 	l.mutex.Unlock()
 	once := sha256.Sum256([]byte(account.password))
 	twice := sha256.Sum256(once[:])
-	if cached && mysql.VerifyHashedCachingSha2Password(reply, salt, twice[:]) {
+	if cached && len(reply) == sha256.Size && mysql.VerifyHashedCachingSha2Password(reply, salt, twice[:]) {
 		return caller, mysql.AuthAccepted, nil
 	}
 	return nil, mysql.AuthNeedMoreData, nil

@@ -2,8 +2,8 @@
 
 ``compressed/*.jsonl`` are conversations that a small relay wrote down between MariaDB 10.11 and two clients: its
 command line client with ``--compress``, and PHP 8.2 with ``MYSQLI_CLIENT_COMPRESS``. Queries of one line and of 20 kB,
-long results, prepared statements, LOAD DATA LOCAL, errors. One line is one chunk, a character for each byte; the first
-three chunks are the login, which is not compressed.
+long results, prepared statements, LOAD DATA LOCAL, errors; without the login, which is not compressed. One line is one
+chunk, a character for each byte.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from protocols.errors import ProtocolError
 from protocols.mysql.compress import HEADER, MIN_LENGTH, CompressLayer
 from protocols.mysql.packets import HEADER as PACKET_HEADER
-from protocols.mysql.packets import command
+from protocols.mysql.packets import command, packet
 
 CAPTURES = sorted((Path(__file__).parent / "compressed").glob("*.jsonl"))
-LOGIN = 3  # chunks
 AT_ONCE = 1 << 18
 
 
@@ -59,7 +58,7 @@ def received(layer: CompressLayer, data: bytes) -> bytes:
 
 def conversation(path: Path) -> list[tuple[str, bytes]]:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [(line["from"], line["data"].encode("latin-1")) for line in lines[LOGIN:]]
+    return [(line["from"], line["data"].encode("latin-1")) for line in lines]
 
 
 def test_the_example_of_the_documentation() -> None:
@@ -69,7 +68,7 @@ def test_the_example_of_the_documentation() -> None:
     )
     query = command(3, b'select "012345678901234567890123456789012345"')
     assert CompressLayer().received(wire) == query
-    assert CompressLayer(6).sending(query) == wire
+    assert list(packets(CompressLayer().sending(query))) == [(0, query)]
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 1 << 16])
@@ -106,14 +105,15 @@ STREAMS = st.lists(
 )
 
 
-@given(pieces=STREAMS, squeeze=st.lists(st.booleans(), min_size=1), chunk=st.integers(1, 500))
-def test_whatever_clients_send_arrives(pieces: list[bytes], squeeze: list[bool], chunk: int) -> None:
+@given(pieces=STREAMS, squeeze=st.lists(st.booleans(), min_size=1), cut=st.integers(1, 300), chunk=st.integers(1, 500))
+def test_whatever_clients_send_arrives(pieces: list[bytes], squeeze: list[bool], cut: int, chunk: int) -> None:
+    stream = b"".join(packet(piece, 0) for piece in pieces)
+    parts = [stream[at : at + cut] for at in range(0, len(stream), cut)]
     wire = b"".join(
-        compressed(i, piece) if piece and squeeze[i % len(squeeze)] else framed(i, piece)
-        for i, piece in enumerate(pieces)
+        compressed(i, part) if squeeze[i % len(squeeze)] else framed(i, part) for i, part in enumerate(parts)
     )
     layer = CompressLayer()
-    assert b"".join(layer.received(wire[at : at + chunk]) for at in range(0, len(wire), chunk)) == b"".join(pieces)
+    assert b"".join(layer.received(wire[at : at + chunk]) for at in range(0, len(wire), chunk)) == stream
 
 
 @given(pieces=STREAMS, level=st.integers(0, 9))
@@ -149,6 +149,17 @@ def test_a_command_may_begin_behind_any_reply_or_none() -> None:
     assert layer.sending(b"c")[3] == 6
     layer.received(framed(0, b"next"))
     assert layer.sending(b"d")[3] == 1
+
+
+@pytest.mark.parametrize("size", [1 << 20, 0xFFFFFF, 0xFFFFFF - 6])
+def test_packets_that_continue_others_are_counted(size: int) -> None:
+    """As Connector/C sends a command of 32 MiB: the numbers inside are all 0. Some pieces end within a header."""
+    full, rest, ping = bytes(0xFFFFFF), b"the rest", command(14)
+    sent = (b"\xff\xff\xff\0" + full) * 2 + b"\x08\0\0\0" + rest + ping
+    expected = b"\xff\xff\xff\0" + full + b"\xff\xff\xff\1" + full + b"\x08\0\0\2" + rest + ping
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    wire = b"".join(compressed(number, piece) for number, piece in enumerate(pieces))
+    assert received(CompressLayer(), wire) == expected
 
 
 def test_a_bomb_goes_off_slowly() -> None:
