@@ -29,6 +29,8 @@ COMPILED_MODULES: Final = (
     "gateway/governance.py",
     "gateway/layers.py",
     "gateway/line.py",
+    "gateway/intake.py",
+    "gateway/lending.py",
     "gateway/meter.py",
     "gateway/parking.py",
     "gateway/roles.py",

@@ -13,16 +13,11 @@ from time import monotonic
 from typing import Any, Final, final
 
 from gateway import logs
-from gateway.chore import Chore, Interruption, Probe
-from gateway.roles import Borrower, Keeper
+from gateway.lending import Lending, carrier
 from gateway.target import Target
 from gateway.tls import TlsClient
-from gateway.upstream import GIVEN_UP, OPEN, OPENING, ORDERLY, STATES, Connection
-from pools.lease import LeasePool
+from gateway.upstream import OPEN, OPENING, ORDERLY, STATES, Connection
 from pools.settings import PoolSettings
-from pools.slot import Close, Grant, Open, Refuse, Slot, Waiter
-from pools.throttle import Throttle
-from protocols.call import Call
 from protocols.codec import Protocol
 from protocols.fault import NO_ENDPOINT, POOL_EXHAUSTED, Fault
 from protocols.histogram import Histogram
@@ -32,7 +27,7 @@ MAX_LANES: Final = 256  # of all tags together: a client that SELECTs through al
 
 
 @final
-class Endpoint(Keeper):
+class Endpoint(Lending):
     """Lanes by tag, leases from a pool, both under one throttle."""
 
     def __init__(
@@ -42,16 +37,10 @@ class Endpoint(Keeper):
         settings: PoolSettings,
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
     ) -> None:
-        self.target: Final = target
-        self.name: Final = str(target)
+        super().__init__(target, protocol, settings)
         later = target.tls if protocol.starts_tls_itself else None
         self._tls: Final = TlsClient(later, target.server_name) if later is not None else None
-        self.protocol: Final = protocol
-        self.settings: PoolSettings = settings
-        self._idle_timeout: Final = settings.idle_timeout
         self.spawn: Final = spawn
-        self.throttle: Final = Throttle(settings, random.random)
-        self.leases: Final = LeasePool(settings, self.throttle, random.random)
         self.lanes: Final[dict[object, list[Connection | None]]] = {}
         self.retiring: Final[set[Connection]] = set()
         self.tried: Final = asyncio.Event()  # the first connect has succeeded or failed
@@ -60,12 +49,7 @@ class Endpoint(Keeper):
         self.lanes_lost: int = 0
         self.lane_create_time: Final = Histogram()
         self.on_room: Callable[[Connection, float], None] = _nobody_waits
-        self.on_probe: Callable[[Fault | None, float], None] = _nobody_asked
-        self._probing: bool = False
         self.closing: bool = False
-        self._driving: bool = False
-        self._timer: Any = None
-        self._timer_at: float = inf
 
     def warm(self) -> None:
         """Open the lanes of fresh sessions, or a first lease, and the leases that are to be kept idle."""
@@ -76,21 +60,8 @@ class Endpoint(Keeper):
         else:
             self.probe(now)
         self.leases.warm(now)
-        self._drive(now)
-        self._arm(now)
-
-    def probe(self, now: float) -> None:
-        """See whether there is an upstream; ``on_probe`` hears of it."""
-        if not self._probing:
-            self._probing = True
-            tag = self.protocol.base_tag
-            self.borrow(Waiter(tag, Probe(self._probed), self.protocol.kind_of(tag)), now)
-
-    def _probed(self, connection: Connection | None, fault: Fault | None, now: float) -> None:
-        self._probing = False
-        if connection is not None:
-            self.give_back(connection, connection.tag, [], None, now)
-        self.on_probe(fault, now)
+        self.drive(now)
+        self.arm(now)
 
     # Lanes
 
@@ -124,12 +95,12 @@ class Endpoint(Keeper):
 
     def _open_lane(self, group: list[Connection | None], number: int, tag: object, now: float) -> Connection | None:
         if self.closing or self.throttle.ready_at() > now:
-            self._arm(now)
+            self.arm(now)
             return None
         self.throttle.take(now)
-        connection = self._connection(tag)
+        connection = self.connection(tag)
         group[number] = connection
-        self._connect_soon(connection)
+        self.connect_soon(connection)
         return connection
 
     def _close_idle_lanes(self, now: float, idle: float) -> None:
@@ -157,171 +128,10 @@ class Endpoint(Keeper):
             if lane is None or lane.state > OPEN:
                 self.lane(self.protocol.base_tag, number, now)
 
-    # Leases
-
-    def busy(self) -> int:
-        """Leases in use, and sessions that wait for one."""
-        return len(self.leases.slots.leased) + self.leases.waiting()
-
-    def borrow(self, waiter: Waiter, now: float) -> None:
-        """Ask for a lease; ``waiter.carrier`` is the Borrower who hears of it, perhaps before this returns."""
-        self.leases.acquire(waiter, now)
-        self._drive(now)
-
-    def cancel(self, waiter: Waiter, now: float) -> None:
-        """The borrower left before it was told."""
-        self.leases.cancel(waiter, now)
-        self._drive(now)
-
-    def give_back(
-        self, connection: Connection, tag: object, cleanup: list[bytes] | None, borrower: Borrower | None, now: float
-    ) -> None:
-        """The borrower needs the lease no more, and hears of its cleanup if it is named.
-
-        ``cleanup`` None: the connection's state cannot be undone, so it ends.
-        """
-        connection.owner = None
-        connection.codec.adopt(None)
-        if connection.state != OPEN:
-            return
-        if cleanup is None:
-            connection.abort(GIVEN_UP)
-        elif cleanup or connection.head is not None:
-            # Where nothing is to be undone: behind the reply to a command without effect, the line is empty.
-            self._clean(connection, cleanup or [self.protocol.noop()], tag, borrower, now)
-        else:
-            self._release(connection, tag, now)
-        self._drive(now)
-
-    def _release(self, connection: Connection, tag: object, now: float) -> None:
-        connection.tag = tag
-        self.leases.release(connection.slot, tag, now, self.protocol.kind_of(tag))
-
-    def _clean(
-        self, connection: Connection, cleanup: list[bytes], tag: object, borrower: Borrower | None, now: float
-    ) -> None:
-        self.leases.clean(connection.slot, now)
-        if connection.head is not None:
-            self.interrupt(connection, now)
-        interruption = connection.interruption
-        if isinstance(interruption, Interruption):
-            interruption.cleanup, interruption.tag, interruption.borrower = cleanup, tag, borrower
-        else:
-            self._chore(connection, cleanup, tag, borrower, False, now)
-
-    def interrupt(self, connection: Connection, now: float) -> bool:
-        """End what the lease is executing, by a command on another connection. False: the protocol knows none."""
-        if connection.interruption is not None:
-            return True
-        command = self.protocol.interrupt(connection.codec)
-        if command is None:
-            return False
-        lane = self.lane(self.protocol.base_tag, 0, now)
-        if isinstance(lane, Fault):
-            connection.abort(f"its query could not be ended: {lane.detail}")
-            return True
-        call = Call(self.protocol.verbs[0], 1, command, now)
-        call.receiver = connection.interruption = Interruption(self._interrupted, connection)
-        call.deadline = now + self.settings.connect_timeout
-        lane.send(call, now)
-        return True
-
-    def _interrupted(self, interruption: Interruption, well: bool, now: float) -> None:
-        connection = interruption.connection
-        connection.interruption = None
-        if connection.state != OPEN:
-            return
-        if not well:
-            connection.abort("its query could not be ended")
-        elif interruption.cleanup is not None:
-            self._chore(connection, interruption.cleanup, interruption.tag, interruption.borrower, False, now)
-        elif connection.owner is not None:
-            connection.owner.lease_ready(now)
-
-    def _drive(self, now: float) -> None:
-        """Perform what the pool decided; what that leads to is performed by the same loop, not deeper in the stack."""
-        if self._driving:
-            return
-        self._driving = True
-        try:
-            while (action := self.leases.next_action()) is not None:
-                if isinstance(action, Grant):
-                    self._grant(action.waiter, action.slot, now)
-                elif isinstance(action, Open):
-                    self._open_lease(action.slot)
-                elif isinstance(action, Close):
-                    self._carrier(action.slot).close()
-                elif isinstance(action, Refuse):
-                    fault = Fault(action.reason, self.protocol.service, action.detail, "", self.name)
-                    action.waiter.carrier.lease_refused(fault, now)
-        finally:
-            self._driving = False
-        # A timer that fires before anything idle can be too old, while nobody waits, is near enough.
-        if self._timer is None or self._timer_at > now + self._idle_timeout or self.leases.is_restless():
-            self._arm(now)
-
-    def _carrier(self, slot: Slot) -> Connection:
-        connection = slot.carrier
-        assert isinstance(connection, Connection)
-        return connection
-
-    def _open_lease(self, slot: Slot) -> None:
-        # As fresh: that a client asks for a state that the upstream refuses says nothing about the upstream.
-        connection = self._connection(self.protocol.fresh_tag(slot.kind))
-        connection.slot = slot
-        slot.carrier = connection
-        self._connect_soon(connection)
-
-    def _grant(self, waiter: Waiter, slot: Slot, now: float) -> None:
-        connection = self._carrier(slot)
-        borrower = waiter.carrier
-        assert isinstance(borrower, Borrower)
-        if connection.tag is waiter.tag or connection.tag == waiter.tag:
-            borrower.lease_granted(connection, now)
-        elif commands := self.protocol.prelude(connection.tag, waiter.tag):
-            self._chore(connection, commands, waiter.tag, borrower, True, now)
-        else:
-            connection.tag = waiter.tag
-            borrower.lease_granted(connection, now)
-
-    def _chore(
-        self,
-        connection: Connection,
-        commands: list[bytes],
-        tag: object,
-        borrower: Borrower | None,
-        prepares: bool,
-        now: float,
-    ) -> None:
-        call = Call(self.protocol.verbs[0], len(commands), b"".join(commands), now)
-        call.receiver = Chore(self._chore_done, connection, tag, borrower, prepares)
-        call.deadline = now + self.settings.connect_timeout
-        connection.send(call, now)
-
-    def _chore_done(self, chore: Chore, well: bool, now: float) -> None:
-        """A lease is ready for its borrower, or clean for the pool; or of no use any more."""
-        connection, borrower = chore.connection, chore.borrower
-        if well:
-            connection.tag = chore.tag
-            if chore.prepares and borrower is not None:
-                borrower.lease_granted(connection, now)
-                return
-            if connection.state == OPEN:
-                self._release(connection, chore.tag, now)
-        else:
-            connection.abort("the upstream refused to prepare the connection")
-        if borrower is not None:
-            if chore.prepares:
-                said = self.protocol.explain(chore.data)
-                detail = f"no lease: the upstream refused to prepare it{': ' if said else ''}{said}"
-                borrower.lease_refused(Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name), now)
-            else:
-                borrower.lease_cleaned(chore.data if well else b"", now)
-        self._drive(now)
-
     # Connecting
 
-    def _connection(self, tag: object) -> Connection:
+    def connection(self, tag: object) -> Connection:
+        """See Lending."""
         settings = self.settings
         return Connection(
             self,
@@ -335,7 +145,8 @@ class Endpoint(Keeper):
             self._tls.layer if self._tls is not None else None,
         )
 
-    def _connect_soon(self, connection: Connection) -> None:
+    def connect_soon(self, connection: Connection) -> None:
+        """See Lending."""
         connection.attempt = self.spawn(self._connect(connection))
         asyncio.get_running_loop().call_later(self.settings.connect_timeout, self._too_late, connection)
 
@@ -369,11 +180,9 @@ class Endpoint(Keeper):
             self.throttle.succeeded()
             self.lanes_opened += 1
             self.lane_create_time.record(now - connection.born, 1)
-            if self.settings.max_lifetime:
-                jitter = self.settings.lifetime_jitter * random.random()
-                connection.expires_at = connection.born + self.settings.max_lifetime * (1 - jitter)
-        self._drive(now)
-        self._arm(now)
+            connection.expires_at = connection.born + self.settings.lifetime(random.random())
+        self.drive(now)
+        self.arm(now)
 
     def ended(self, connection: Connection, detail: str, now: float) -> None:
         """See Keeper."""
@@ -396,8 +205,8 @@ class Endpoint(Keeper):
         elif connection not in self.retiring:
             self.lanes_lost += 1
         self.retiring.discard(connection)
-        self._drive(now)
-        self._arm(now)
+        self.drive(now)
+        self.arm(now)
         self.on_room(connection, now)  # who waited for it has to look elsewhere
 
     def emptied(self, connection: Connection, now: float) -> None:
@@ -410,7 +219,7 @@ class Endpoint(Keeper):
 
     # Time
 
-    def _arm(self, now: float) -> None:
+    def arm(self, now: float) -> None:
         """One timer for whatever comes first."""
         due = self.leases.next_tick()
         for lane in self.lanes.get(self.protocol.base_tag, []) if self.protocol.has_lanes else []:
@@ -420,16 +229,16 @@ class Endpoint(Keeper):
                 due = lane.expires_at
         if self.settings.idle_timeout and len(self.lanes) > self.protocol.has_lanes:
             due = min(due, now + max(1.0, self.settings.idle_timeout / 2))
-        if self.closing or due >= self._timer_at - 0.001:
+        if self.closing or due >= self.timer_at - 0.001:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._on_time)
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer_at = due
+        self.timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._on_time)
 
     def _on_time(self) -> None:
-        self._timer = None
-        self._timer_at = inf
+        self.timer = None
+        self.timer_at = inf
         if self.closing:
             return
         now = monotonic()
@@ -437,17 +246,17 @@ class Endpoint(Keeper):
         self._renew_lanes(now)
         if self.settings.idle_timeout:
             self._close_idle_lanes(now, self.settings.idle_timeout)
-        self._drive(now)
-        self._arm(now)
+        self.drive(now)
+        self.arm(now)
 
     def close(self) -> None:
         """End every connection."""
         self.closing = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
         lanes = [lane for group in self.lanes.values() for lane in group if lane is not None]
-        leases = [self._carrier(slot) for slot in [*self.leases.slots.connecting, *self.leases.slots.idle]]
-        leases += [self._carrier(slot) for slot in [*self.leases.slots.leased, *self.leases.slots.cleaning]]
+        leases = [carrier(slot) for slot in [*self.leases.slots.connecting, *self.leases.slots.idle]]
+        leases += [carrier(slot) for slot in [*self.leases.slots.leased, *self.leases.slots.cleaning]]
         for connection in [*lanes, *self.retiring, *leases]:
             connection.close()
 
@@ -477,10 +286,6 @@ class Endpoint(Keeper):
 def _load(lane: Connection) -> tuple[int, int]:
     """Lanes that a slow client holds up come last, then the busier."""
     return (lane.holds, lane.in_flight)
-
-
-def _nobody_asked(fault: Fault | None, now: float) -> None:
-    """Until a service wants to know."""
 
 
 def _nobody_waits(connection: Connection, now: float) -> None:

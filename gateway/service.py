@@ -79,7 +79,7 @@ class Service(Exchange):
         """The server speaks first. What it says of the upstream has to be learned before."""
         if self.protocol.is_ready():
             session.codec.greet()
-            self._say(session)
+            self.say(session)
             asyncio.get_running_loop().call_later(self.login_timeout, self._too_late, session)
         else:
             self._ungreeted[session.number] = session

@@ -75,7 +75,7 @@ def _redis(name: str, settings: model.Service) -> Protocol:
 def _mysql(name: str, settings: model.Service) -> Protocol:
     from protocols.mysql.auth import Account
     from protocols.mysql.protocol import MysqlProtocol
-    from protocols.mysql.state import MAX_LONG_DATA, Options
+    from protocols.mysql.shared import MAX_LONG_DATA, Options
 
     def account(client: model.Client) -> Account:
         if client.password_hash is not None:

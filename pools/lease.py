@@ -15,6 +15,7 @@ from typing import Any, Final, final
 
 from mypy_extensions import i64
 
+from pools import details
 from pools.settings import PoolSettings
 from pools.slot import (
     CLEANING,
@@ -41,7 +42,6 @@ from pools.slot import (
 from pools.throttle import Throttle
 from pools.totals import Totals
 from protocols.fault import DRAINING, NO_ENDPOINT, POOL_EXHAUSTED
-from protocols.settings import render_duration, render_rate
 
 _DRAINING: Final = "the pool is draining, it lends no more connections"
 
@@ -90,7 +90,7 @@ class LeasePool:
         elif self.draining:
             self._refuse(waiter, DRAINING, _DRAINING)
         elif self._full():
-            self._refuse(waiter, POOL_EXHAUSTED, self._full_detail())
+            self._refuse(waiter, POOL_EXHAUSTED, details.full(self.settings))
         else:
             waiter.state = WAITING
             self._waiting[waiter] = None
@@ -148,7 +148,7 @@ class LeasePool:
         self.totals.create_time.record(now - slot.born, 1)
         self._throttle.succeeded()
         slot.tag = tag
-        slot.expires_at = self._lifetime_end(slot)
+        slot.expires_at = slot.born + self.settings.lifetime(self._rng())
         self._free(slot, now)
 
     def open_failed(self, slot: Slot, detail: str, now: float) -> None:
@@ -159,7 +159,7 @@ class LeasePool:
         self._throttle.failed(slot.born, detail, now)
         self.slots.move(slot, CLOSED, now)
         if self.size() == 0:
-            self._refuse_all(NO_ENDPOINT, self._down_detail())
+            self._refuse_all(NO_ENDPOINT, details.down(self.settings, self._throttle))
         self._settle(now)
 
     def lost(self, slot: Slot, now: float) -> None:
@@ -212,16 +212,12 @@ class LeasePool:
         due = min(self._expiry, self._idle_end())
         if self._waiting:
             due = min(due, next(iter(self._waiting)).deadline)
-        if self._missing() > 0 or self._is_misfit():
+        if self.missing() > 0 or self._is_misfit():
             due = min(due, self._throttle.ready_at())
         return due
 
-    def is_restless(self) -> bool:
-        """Somebody waits, or a connection is missing: ``next_tick`` may have come nearer."""
-        return self._missing() > 0 or len(self._waiting) > 0
-
     def warm(self, now: float) -> None:
-        """Open up to min_idle. The pool keeps as many idle by itself from then on: when one is lent, another opens."""
+        """Open up to min_idle. From then on the pool keeps as many idle by itself."""
         self._settle(now)
 
     def resize(self, settings: PoolSettings, now: float) -> None:
@@ -234,7 +230,7 @@ class LeasePool:
             waiter.deadline = self._deadline(waiter.since)
         for slots in (self.slots.idle, self.slots.leased, self.slots.cleaning):
             for slot in slots.members():
-                slot.expires_at = self._lifetime_end(slot)
+                slot.expires_at = slot.born + self.settings.lifetime(self._rng())
         self._expiry = min([slot.expires_at for slot in self.slots.idle.members()], default=inf)
         while self.slots.idle.count > 0 and self.size() > settings.max_connections:
             self._close_oldest(now)
@@ -282,12 +278,12 @@ class LeasePool:
                 break
             del self._waiting[waiter]
             self._grant(waiter, slot, now)
-        missing = self._missing()
+        missing = self.missing()
         while missing > 0 and self._throttle.ready_at() <= now:
             missing -= 1
             self._open(now)
         if self._waiting and self.size() == 0 and self._throttle.backing_off(now):
-            self._refuse_all(NO_ENDPOINT, self._down_detail())
+            self._refuse_all(NO_ENDPOINT, details.down(self.settings, self._throttle))
 
     def _is_misfit(self) -> bool:
         """The first waiter waits although something is idle: that is of another kind, and none of its own is coming."""
@@ -303,7 +299,7 @@ class LeasePool:
             self._close_oldest(now)
         self._open(now)
 
-    def _missing(self) -> i64:
+    def missing(self) -> i64:
         """How many connects should start: one for each waiter and for min_idle, less those under way."""
         if self.draining:
             return 0
@@ -371,12 +367,6 @@ class LeasePool:
         if oldest is not None:
             self._close(oldest.member, now)
 
-    def _lifetime_end(self, slot: Slot) -> float:
-        settings = self.settings
-        if settings.max_lifetime == 0:
-            return inf
-        return slot.born + settings.max_lifetime * (1 - settings.lifetime_jitter * self._rng())
-
     def _idle_end(self) -> float:
         """When the slot that is idle for the longest time becomes one too many."""
         oldest = self.slots.idle.oldest
@@ -403,31 +393,7 @@ class LeasePool:
             self._refuse(self._waiting.popitem(last=False)[0], reason, detail)
 
     def _refuse_overdue(self, now: float) -> None:
-        detail = ""
         while self._waiting and next(iter(self._waiting)).deadline <= now:
-            detail = detail or self._overdue_detail()
             self.totals.wait_timeouts += 1
+            detail = details.overdue(self.settings, self._throttle, self.slots)
             self._refuse(self._waiting.popitem(last=False)[0], POOL_EXHAUSTED, detail)
-
-    # What an operator reads: the setting that stood in the way, and its value.
-
-    def _full_detail(self) -> str:
-        waiting, connections = self.settings.max_waiting, self._max
-        return f"too many wait for a connection (max_waiting {waiting}, max_connections {connections})"
-
-    def _down_detail(self) -> str:
-        pause = render_duration(self.settings.backoff_max)
-        return f"upstream down: {self._throttle.failure} (tried again within backoff_max {pause})"
-
-    def _overdue_detail(self) -> str:
-        settings, connecting = self.settings, self.slots.connecting.count
-        lent = self.slots.leased.count + self.slots.cleaning.count
-        if lent >= settings.max_connections:
-            cause = f"max_connections {settings.max_connections}"
-        elif self._throttle.failures:
-            cause = f"connects fail: {self._throttle.failure}"
-        elif settings.connect_rate is not None and connecting == 0:
-            cause = f"connect_rate {render_rate(settings.connect_rate)}"
-        else:
-            cause = f"{lent} of max_connections {settings.max_connections} lent, {connecting} still connecting"
-        return f"no free connection within wait_timeout {render_duration(settings.wait_timeout)} ({cause})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from protocols.settings import COUNT, DURATION, PERCENT, POSITIVE, RATE, one_of, optional
 
@@ -31,3 +32,7 @@ class PoolSettings:
     statements: int = field(default=256, metadata=POSITIVE)  # prepared on one connection; then the oldest are closed
     user_variables: str = field(default="pin", metadata=one_of("pin", "replay"))  # what SET @x = literal does
     stall_timeout: float = field(default=5.0, metadata=DURATION)  # silent for so long after a timeout: given up
+
+    def lifetime(self, chance: float) -> float:
+        """Of one connection, in seconds; ``chance`` in [0, 1) says how much of the jitter it loses."""
+        return self.max_lifetime * (1 - self.lifetime_jitter * chance) if self.max_lifetime else inf

@@ -29,12 +29,12 @@ from protocols.mysql.constants import (
     COM_INIT_DB,
     EOF_PACKET,
     ER_KILL_DENIED,
-    ER_MAX_PREPARED_STMT_COUNT_REACHED,
     ER_NOT_SUPPORTED_YET,
     ERR_PACKET,
 )
 from protocols.mysql.packets import HEADER, command, error, ok, one_number, packet, u32
-from protocols.mysql.state import STATEMENT_MODE, SessionState, Shared
+from protocols.mysql.shared import STATEMENT_MODE, Shared
+from protocols.mysql.state import SessionState
 from protocols.mysql.statements import (
     SET,
     USES_CONNECTION_ID,
@@ -48,10 +48,6 @@ from protocols.mysql.tag import Tag
 from protocols.mysql.verbs import BY_NAME
 
 FIRST_ID: Final = 1 << 30  # clients' connection ids start here: so high that no thread of a server has the same
-MAX_STATEMENTS: Final = 16382  # prepared by one client, as max_prepared_stmt_count for a whole server
-TOO_MANY_STATEMENTS: Final = error(
-    1, ER_MAX_PREPARED_STMT_COUNT_REACHED, f"Can't create more than {MAX_STATEMENTS} statements on one connection"
-)
 _OFFERED: Final = (
     CLIENT_FOUND_ROWS
     | CLIENT_LONG_FLAG
@@ -95,8 +91,6 @@ class Answers(SessionState):
         self.current: Call | None = None
         self.compressing: bool = False
         self.warnings_of: object = None  # the connection whose warnings are this session's own
-        self.preparing: tuple[bytes, Statement] = (b"", NO_STATEMENT)
-        self.last_statement_id: int = 0
         self._host: Final = host
         self._secure: Final = secure
         self._tls: Final = tls
@@ -128,11 +122,11 @@ class Answers(SessionState):
         )
         self.said = self.login.greeting()
 
-    def log_in(self, payload: bytes, sequence: int, now: float) -> Call | None:
+    def log_in(self, payload: bytes, now: float) -> Call | None:
         """The client's next packet of the login; the call that ends it, if this was the last."""
         login = self.login
         assert login is not None
-        return self._logged_in(login, login.feed(payload, sequence), now)
+        return self._logged_in(login, login.feed(payload, self.sequence), now)
 
     def _logged_in(self, login: ClientLogin, said: bytes, now: float) -> Call | None:
         if login.state == REFUSED:
@@ -204,6 +198,8 @@ class Answers(SessionState):
 
     def answered(self, verb: Verb, action: Callable[[], bytes], now: float) -> Call:
         """A call that the gateway answers, once it is admitted, by doing this."""
+        if self.unfinished():
+            self.discard()
         call = Call(verb, 1, b"", now)
         call.local = True
         self._action = action
@@ -306,9 +302,9 @@ class Answers(SessionState):
         number = u32(request, HEADER + 1) - FIRST_ID if len(request) >= HEADER + 5 else -1
         if number in self.shared.sessions:
             return self._kill(number, False, verb, now)
-        return self.forward(request, verb, now)
+        return self.forward_plain(request, verb, now)
 
-    def forward(self, request: bytes, verb: Verb, now: float) -> Call:
+    def forward_plain(self, request: bytes, verb: Verb, now: float) -> Call:
         """A command for the server; MysqlServer knows how."""
         raise NotImplementedError
 

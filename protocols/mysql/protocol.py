@@ -20,7 +20,7 @@ from protocols.mysql.constants import (
 from protocols.mysql.login import MysqlLogin, ServerFacts
 from protocols.mysql.packets import command, turned_away
 from protocols.mysql.server import MysqlServer
-from protocols.mysql.state import TRACKERS, UTF8MB4, Options, Shared
+from protocols.mysql.shared import TRACKERS, UTF8MB4, Options, Shared
 from protocols.mysql.tag import FIXED, Tag, assign, changes
 from protocols.mysql.upstream import MysqlUpstream
 from protocols.mysql.verbs import NEVER, VERBS
@@ -107,7 +107,7 @@ class MysqlProtocol(Protocol):
     def login(self, tag: object) -> Login:
         """See Protocol. The schema and further settings come with the first borrower."""
         assert isinstance(tag, Tag)
-        setup = [(command(COM_QUERY, text), False) for text in TRACKERS]
+        setup = [(command(COM_QUERY, TRACKERS), False)]
         setup.append((command(COM_QUERY, assign(self.shared.base_settings())), True))
         return MysqlLogin(
             _ALWAYS | tag.kind & FIXED,

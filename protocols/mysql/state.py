@@ -1,4 +1,4 @@
-"""What a MySQL client believes its connection to be, and what all sessions of one service share.
+"""What a MySQL client believes its connection to be.
 
 Whether a session may give its upstream connection back is decided here: from the server's own session trackers where it
 has them, and from what protocols/mysql/statements.py says of a statement where it has none.
@@ -6,16 +6,12 @@ has them, and from what protocols/mysql/statements.py says of a statement where 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Final
 
 from mypy_extensions import i64
 
 from protocols.call import Call
-from protocols.codec import Host
 from protocols.mysql.assignments import Assignment
-from protocols.mysql.auth import Account, RsaKey
-from protocols.mysql.collations import collation_by_number
 from protocols.mysql.constants import (
     COM_QUERY,
     COM_RESET_CONNECTION,
@@ -26,28 +22,16 @@ from protocols.mysql.constants import (
 )
 from protocols.mysql.effects import is_all_reported, is_lasting, reported, said
 from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
-from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command, first_value
 from protocols.mysql.prepared import ClientStatement
-from protocols.mysql.statements import SET, USES_WARNINGS, Statement, Statements
-from protocols.mysql.tag import Tag, assign, charset_settings
-from protocols.mysql.upstream import MysqlUpstream, Owner
-
-# pool.mode
-TRANSACTION_MODE: Final = "transaction"
-SESSION_MODE: Final = "session"
-STATEMENT_MODE: Final = "statement"
+from protocols.mysql.requests import Requests
+from protocols.mysql.shared import SESSION_MODE, Shared
+from protocols.mysql.statements import SET, USES_WARNINGS, Statement
+from protocols.mysql.tag import Tag
+from protocols.mysql.upstream import MysqlUpstream
 
 SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID()")
-TRACKERS: Final = (
-    b"SET session_track_system_variables='*'", b"SET session_track_state_change=1", b"SET session_track_schema=1",
-)  # fmt: skip
-
-MAX_LONG_DATA: Final = 64 << 20  # bytes of SEND_LONG_DATA that a session may hold
-SCHEMA_TTL: Final = 10.0  # seconds that a schema counts as there, after it was
-_MAX_KNOWN: Final = 1024  # schemas, and SET statements whose effect is known
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
-UTF8MB4: Final = 45  # utf8mb4_general_ci, which every server has
 
 # What they do, no text tells.
 _OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
@@ -55,92 +39,13 @@ _OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
 _LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
 
 
-class Options:
-    """How one service shares its connections."""
-
-    def __init__(
-        self, *, mode: str, replay_user_variables: bool, statements: int, request_buffer: int, max_long_data: int
-    ) -> None:
-        self.mode: Final = mode
-        self.replay_user_variables: Final = replay_user_variables
-        self.statements: Final = statements  # prepared on one upstream connection
-        self.request_buffer: Final = request_buffer
-        self.max_long_data: Final = max_long_data
-
-
-class Shared:
-    """What all sessions of one service share."""
-
-    def __init__(self, service: str, accounts: dict[str, Account] | None, options: Options) -> None:
-        self.service: Final = service
-        self.accounts: Final = accounts
-        self.options: Final = options
-        self.facts: ServerFacts | None = None  # None: the upstream was never seen
-        self.tracked: bool = False  # it has session trackers
-        self.statements: Final = Statements()
-        self.schemas: Final[OrderedDict[bytes, float]] = OrderedDict()  # known to be there, until when
-        self.effects: Final[OrderedDict[bytes, dict[str, bytes]]] = OrderedDict()  # of SET statements, by their text
-        self.sessions: Final[dict[int, SessionState]] = {}
-        self.rsa: Final = RsaKey() if RsaKey.available() else None
-        self.host: Host = Host()
-        self.inserts: int = 0
-        self._tags: Final[dict[Tag, Tag]] = {}
-
-    def one(self, tag: Tag) -> Tag:
-        """The one object for all tags that are equal to this: comparing them costs nothing then."""
-        known = self._tags.get(tag)
-        if known is None:
-            if len(self._tags) >= _MAX_KNOWN:
-                self._tags.clear()
-            known = self._tags[tag] = tag
-        return known
-
-    def trusts_trackers(self) -> bool:
-        """Whatever a routine changes, the server reports."""
-        return self.tracked and self.facts is not None and not self.facts.is_mariadb
-
-    def charset(self, collation: int) -> dict[str, bytes]:
-        """The settings that a client's handshake asks for."""
-        mariadb = self.facts is not None and self.facts.is_mariadb
-        found = collation_by_number(collation, mariadb) or collation_by_number(UTF8MB4, mariadb)
-        assert found is not None
-        return charset_settings(found)
-
-    def base_settings(self) -> dict[str, bytes]:
-        """The settings of a fresh connection."""
-        return self.charset(UTF8MB4)
-
-    def setup(self) -> list[bytes]:
-        """What a connection needs that was just opened or reset: trackers, then the base settings."""
-        return [command(COM_QUERY, text) for text in (*TRACKERS, assign(self.base_settings()))]
-
-    def knows_schema(self, schema: bytes, now: float) -> bool:
-        """It was there a moment ago."""
-        return self.schemas.get(schema, 0.0) > now
-
-    def learn_schema(self, schema: bytes, now: float) -> None:
-        """It is there."""
-        _remember(self.schemas, schema)
-        self.schemas[schema] = now + SCHEMA_TTL
-
-    def learn_effect(self, text: bytes, effect: dict[str, bytes]) -> None:
-        """What a SET of literals does: the next one with this text need not ask the server."""
-        _remember(self.effects, text)
-        self.effects[text] = effect
-
-
-def _remember(known: OrderedDict[bytes, Any], key: bytes) -> None:
-    known.pop(key, None)
-    if len(known) >= _MAX_KNOWN:
-        known.popitem(last=False)
-
-
-class SessionState(Owner):
+class SessionState(Requests):
     """The state of one client's connection as MySQL would keep it."""
 
     def __init__(self, shared: Shared, session_id: int, now: float) -> None:
-        super().__init__()
+        super().__init__(shared.options.request_buffer)
         self.shared: Final = shared
+        self.keeps_all: Final = shared.options.mode == SESSION_MODE
         self.id: Final = session_id
         self.capabilities: int = 0
         self.sql_mode: i64 = 0  # what of it the lexer has to know
@@ -347,6 +252,8 @@ class SessionState(Owner):
     def _reason(self) -> str | None:
         if self.held:
             return next(iter(self.held))
+        if self.keeps_all:
+            return "pool.mode session"
         if self.in_transaction:
             return "transaction"
         if self.next_transaction:

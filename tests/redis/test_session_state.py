@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import hiredis
 import pytest
 import redis
-from fake_upstream import FakeUpstream, greet
 
+from fake_upstream import FakeUpstream, greet
 from gateways import Gateway, Wire, upstream_connections
 from servers import LOOPBACK, RedisServer
 
