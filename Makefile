@@ -90,6 +90,6 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -r $@.txt
 	@touch $@
 
-$(VENV)/.servers: tests/install-servers.sh | $(VENV)/.ready
+$(VENV)/.servers: tests/install-servers.sh $(wildcard tests/mysql/sha2_server/*) | $(VENV)/.ready
 	tests/install-servers.sh all
 	@touch $@

@@ -102,7 +102,7 @@ class Exchange(Intake):
         """Pass the gates. A run that is refused as a whole is tried command by command."""
         plan = session.plans[call.verb.index]
         assert isinstance(plan, Plan)
-        fault = plan.admit(call, now)
+        fault = plan.admit(call, now) if call.also is None else self._forbidden(session, plan, call, now)
         if fault is None:
             call.plan = plan
             return True
@@ -111,6 +111,10 @@ class Exchange(Intake):
         else:
             self.refuse(session, call, fault, now)
         return False
+
+    def _forbidden(self, session: Session, plan: Plan, call: Call, now: float) -> Fault | None:
+        """A command that does several things has to be allowed all of them."""
+        return self.governance.forbids(session.user, session.address, call, now) or plan.admit(call, now)
 
     def _send(self, session: Session, connection: Connection, call: Call, now: float) -> None:
         """The call takes its place in the session's line and in the connection's."""

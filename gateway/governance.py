@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from policies.gate import Governor, Plan, Scope, new_plan
+from protocols.call import Call
 from protocols.codec import Protocol
+from protocols.fault import Fault
 
 MAX_IDENTITIES: Final = 4096  # (user, address) pairs whose plans are kept at hand; more are bound again when met
 
@@ -41,6 +43,16 @@ class Governance:
         else:
             self._by_identity.move_to_end(identity)
         return plans
+
+    def forbids(self, user: str, address: str, call: Call, now: float) -> Fault | None:
+        """Why the client may not do what the call does besides its verb; None: it may."""
+        for verb in call.also or ():
+            for governor in self.access:
+                gate = governor.bind(Scope(user, address, verb))
+                fault = gate.admit(call, now) if gate is not None else None
+                if fault is not None:
+                    return fault
+        return None
 
     def _plan(self, scope: Scope, known: dict[tuple[int, ...], Plan]) -> Plan:
         governors = list(self.access)

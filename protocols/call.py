@@ -78,7 +78,7 @@ class Call:
     """
 
     __slots__ = (
-        "answer", "barrier", "behind", "blamed", "blocking", "closes", "count", "deadline", "done", "errors",
+        "also", "answer", "barrier", "behind", "blamed", "blocking", "closes", "count", "deadline", "done", "errors",
         "failures", "in_turn", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver", "request",
         "retried", "sent", "shape", "size", "started", "unfinished", "verb", "verbs", "waiting",
     )  # fmt: skip
@@ -86,6 +86,7 @@ class Call:
     def __init__(self, verb: Verb, count: i64, request: bytes, started: float) -> None:
         self.verb: Verb = verb
         self.verbs: list[Verb] | None = None
+        self.also: list[Verb] | None = None  # what else this one command does: the client needs the right to that, too
         self.count: i64 = count
         self.request: bytes = request  # the client's own bytes, forwarded as they are; dropped once written
         self.size: i64 = len(request)

@@ -62,7 +62,7 @@ _OFFERED: Final = (
     | CLIENT_SESSION_TRACK
     | CLIENT_DEPRECATE_EOF
 )
-NO_STATEMENT: Final = Statement(b"", [BY_NAME["OTHER"]])  # of commands that are no statement
+NO_STATEMENT: Final = Statement(b"", [BY_NAME["PING"]])  # of commands that are no statement
 _NONCE: Final = 20  # bytes; printable ones, since a NUL would end it
 
 

@@ -48,6 +48,8 @@ class PreparedCommands(Answers):
         call.barrier = True
         call.observed = not self.keeps_track
         call.shape = shape
+        if len(statement.verbs) > 1:
+            call.also = statement.verbs
         self.current = call
         self.begin(statement, verb.name, now)
         return call

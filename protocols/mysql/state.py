@@ -33,6 +33,7 @@ from protocols.mysql.upstream import MysqlUpstream
 SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID()")
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
 
+_OBSCURE: Final = (b"sjis", b"cp932", b"big5", b"gbk", b"gb18030")
 # What they do, no text tells.
 _OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
 # What no command takes back: a session that holds one of these takes its connection with it.
@@ -48,6 +49,7 @@ class SessionState(Requests):
         self.keeps_all: Final = shared.options.mode == SESSION_MODE
         self.id: Final = session_id
         self.capabilities: int = 0
+        self.obscure: bool = False  # the gateway cannot read its statements
         self.sql_mode: i64 = 0  # what of it the lexer has to know
         self.upstream: MysqlUpstream | None = None  # of the lease, or of the one before: see left_tag
         self.held: Final[dict[str, float]] = {}  # why it keeps its connection, and since when
@@ -88,6 +90,8 @@ class SessionState(Requests):
         tag = self.shared.one(tag)
         self.tag = tag
         self.kind = tag.kind
+        # Text in these may hold a backslash inside a character: what it says, only the server knows.
+        self.obscure = tag.settings.get("character_set_client") in _OBSCURE
         modes = tag.settings.get("sql_mode", b"").upper()
         self.sql_mode = ANSI_QUOTES if b"ANSI" in modes else 0  # ANSI stands for several, quotes among them
         if b"NO_BACKSLASH_ESCAPES" in modes:
@@ -250,6 +254,8 @@ class SessionState(Requests):
             self.pinned_at = now
 
     def _reason(self) -> str | None:
+        if self.obscure:
+            return "character set"
         if self.held:
             return next(iter(self.held))
         if self.keeps_all:
