@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Coroutine
 from math import inf
 from time import monotonic
@@ -18,12 +19,14 @@ from gateway.target import Target
 from gateway.tls import TlsClient
 from gateway.upstream import OPEN, OPENING, ORDERLY, STATES, Connection
 from pools.settings import PoolSettings
+from pools.slot import IDLE
 from protocols.codec import Protocol
 from protocols.fault import NO_ENDPOINT, POOL_EXHAUSTED, Fault
 from protocols.histogram import Histogram
 
 MAX_HELD: Final = 32  # lanes that are left to slow clients while others get new ones
 MAX_LANES: Final = 256  # of all tags together: a client that SELECTs through all databases meets an end
+SHORT_LIVED: Final = 1.0  # seconds: a connection that the upstream ends so soon was as good as refused
 
 
 @final
@@ -91,16 +94,22 @@ class Endpoint(Lending):
         if self.throttle.failures:
             detail = f"upstream down: {self.throttle.failure}"
             return Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name)
-        return Fault(POOL_EXHAUSTED, self.protocol.service, "no lane can be opened now (connect_rate)", "", self.name)
+        detail = "no lane can be opened within wait_timeout (connect_rate, or the upstream ends what it let in)"
+        return Fault(POOL_EXHAUSTED, self.protocol.service, detail, "", self.name)
 
     def _open_lane(self, group: list[Connection | None], number: int, tag: object, now: float) -> Connection | None:
-        if self.closing or self.throttle.ready_at() > now:
+        pause = max(0.0, self.throttle.ready_at() - now)
+        patience = 0.0 if self.throttle.failures else self.settings.wait_timeout or inf
+        if self.closing or pause > patience:
             self.arm(now)
             return None
         self.throttle.take(now)
         connection = self.connection(tag)
         group[number] = connection
-        self.connect_soon(connection)
+        if pause > 0:  # connect_rate: the calls wait in its line
+            asyncio.get_running_loop().call_later(pause, self.connect_soon, connection)
+        else:
+            self.connect_soon(connection)
         return connection
 
     def _close_idle_lanes(self, now: float, idle: float) -> None:
@@ -147,6 +156,8 @@ class Endpoint(Lending):
 
     def connect_soon(self, connection: Connection) -> None:
         """See Lending."""
+        if connection.state != OPENING:
+            return
         connection.attempt = self.spawn(self._connect(connection))
         asyncio.get_running_loop().call_later(self.settings.connect_timeout, self._too_late, connection)
 
@@ -163,7 +174,8 @@ class Endpoint(Lending):
             if target.path:
                 await loop.create_unix_connection(lambda: connection, target.path, **tls)
             else:
-                await loop.create_connection(lambda: connection, target.host, target.port, **tls)
+                transport, _ = await loop.create_connection(lambda: connection, target.host, target.port, **tls)
+                _keep_alive(transport.get_extra_info("socket"), self.settings.keepalive)
             connection.attempt = None
         except OSError as error:
             connection.attempt = None
@@ -191,6 +203,9 @@ class Endpoint(Lending):
         if detail not in ORDERLY:
             trouble = "upstream down" if never_open else "upstream connection lost"
             logs.recurring(trouble, service=self.protocol.service, endpoint=self.name, detail=detail)
+        in_use = connection.slot is not None and connection.slot.state != IDLE
+        if not never_open and not in_use and now - connection.born < SHORT_LIVED and detail not in ORDERLY:
+            self.throttle.cut_short(now)
         if connection.slot is not None:
             if never_open:
                 self.leases.open_failed(connection.slot, detail, now)
@@ -198,7 +213,7 @@ class Endpoint(Lending):
                 self.leases.lost(connection.slot, now)
         elif never_open:
             self.lanes_failed += 1
-            if connection.tag_refused:
+            if connection.tag_refused and connection.tag != self.protocol.base_tag:
                 self.protocol.refused(connection.tag)
             else:
                 self.throttle.failed(connection.born, detail, now)
@@ -281,6 +296,18 @@ class Endpoint(Lending):
             },
             "leases": self.leases.stats(),
         }
+
+
+def _keep_alive(sock: Any, seconds: float) -> None:
+    """Have the kernel end a connection whose other side vanished without a word: nothing else would ever notice."""
+    if seconds <= 0:
+        return
+    probe = max(1, round(seconds / 4))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))  # while something is unsent
 
 
 def _load(lane: Connection) -> tuple[int, int]:

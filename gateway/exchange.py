@@ -50,7 +50,9 @@ class Exchange(Intake):
                 self._answer(session, call, now)
             return
         if session.ending and (call.blocking >= 0 or codec.pushes):
-            session.close()  # nobody would hear of it
+            session.closing = True  # nobody would hear of it; the replies before it still go out
+            if session.head is None:
+                session.close()
             return
         if codec.pin is not None:
             connection = session.lease
@@ -246,7 +248,7 @@ class Exchange(Intake):
         """See Driver."""
         if session.closed:
             return
-        session.parked_for = None
+        self.leave_line(session)
         if session.codec.lease_lost():
             self.proceed(session, now)
         else:
@@ -255,7 +257,8 @@ class Exchange(Intake):
     def _return_lease(self, session: Session, now: float) -> None:
         lease, session.lease = session.lease, None
         if lease is not None:
-            session.carrier = session.parked_for = None
+            session.carrier = None
+            self.leave_line(session)
             session.release_hold()
             cleanup = session.codec.cleanup()
             keeper(lease).give_back(lease, session.codec.left_tag(), cleanup, session if cleanup else None, now)
@@ -286,7 +289,7 @@ class Exchange(Intake):
             call.retried = True
             # Where those before it went, for order's sake; else by its own tag: the session may be SELECTs ahead.
             found = lost if lost.state <= OPEN else self.endpoint.lane(lost.tag, session.number, now)
-            if isinstance(found, Connection) and not found.full:
+            if isinstance(found, Connection) and (not found.full or found.state < OPEN):
                 session.carrier = found
                 call.receiver = session
                 found.send(call, now)

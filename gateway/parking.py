@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
@@ -22,7 +22,7 @@ class Parking(Driver):
     def __init__(self, name: str, endpoints: Sequence[Endpoint]) -> None:
         self.name: Final = name
         self.endpoint: Final = endpoints[0]  # where the lanes are; the settings of all are the same
-        self._waiting: Final[dict[Connection, deque[Session]]] = {}
+        self._waiting: Final[dict[Connection, OrderedDict[Session, None]]] = {}
         for endpoint in endpoints:
             endpoint.on_room = self.has_room
 
@@ -44,8 +44,8 @@ class Parking(Driver):
         session.parked_for = lane
         line = self._waiting.get(lane)
         if line is None:
-            line = self._waiting[lane] = deque()
-        line.append(session)
+            line = self._waiting[lane] = OrderedDict()
+        line[session] = None
         wait_timeout = self.endpoint.settings.wait_timeout
         if call is not None and lane is not session.lease and wait_timeout > 0:
             loop = asyncio.get_running_loop()
@@ -55,11 +55,22 @@ class Parking(Driver):
         if session.parked is not call or session.closed:
             return
         now = monotonic()
-        lane, session.parked, session.parked_for = session.parked_for, None, None
+        lane, session.parked = session.parked_for, None
+        self.leave_line(session)
         name = lane.endpoint if lane is not None else ""
         detail = f"no room on a lane within wait_timeout (lane_calls {self.endpoint.settings.lane_calls})"
         self.refuse(session, call, Fault(BUSY, self.name, detail, "", name), now)
         self.proceed(session, now)
+
+    def leave_line(self, session: Session) -> None:
+        """The session waits for no lane any more."""
+        lane, session.parked_for = session.parked_for, None
+        if session.patience is not None:
+            session.patience.cancel()
+            session.patience = None
+        line = self._waiting.get(lane) if lane is not None else None
+        if line is not None:
+            line.pop(session, None)
 
     def has_room(self, lane: Connection, now: float) -> None:
         """Sessions that wait for this lane go on, as long as it has room."""
@@ -68,13 +79,9 @@ class Parking(Driver):
             return
         line = self._waiting.get(lane)
         while line and (not lane.full or lane.state not in (OPENING, OPEN)):
-            session = line.popleft()
-            if session.parked_for is not lane or session.closed:
-                continue
-            call, session.parked, session.parked_for = session.parked, None, None
-            if session.patience is not None:
-                session.patience.cancel()
-                session.patience = None
+            session = next(iter(line))
+            call, session.parked = session.parked, None
+            self.leave_line(session)
             if call is not None:
                 self.submit(session, call, now)
             self.pump(session, now)

@@ -107,6 +107,7 @@ class Service(Exchange):
         self.protocol.left(session.number)
         self._ungreeted.pop(session.number, None)
         self._departure.set()
+        self.leave_line(session)
         call, session.head, session.tail = session.head, None, None
         session.parked = session.barrier = None
         session.rest = []

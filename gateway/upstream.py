@@ -81,6 +81,7 @@ class Connection(Line):
         self.full: bool = False  # too many of them, or too many bytes queued: no new calls
         self.outgoing: list[bytes] = []  # requests of this turn of the loop, written together at its end
         self.write_paused: bool = False
+        self.unsent: i64 = 0  # bytes of the calls that wait until it is open
         self.holds: i64 = 0  # slow clients for whose sake reading pauses
         self.tail: bytes = b""  # bytes behind the last whole reply
         self.scanned: i64 = 0  # how far the codec has understood them
@@ -103,6 +104,10 @@ class Connection(Line):
             self.arm(call.deadline, now)
         if self.state != OPENING:
             self._transmit(call)
+            return
+        self.unsent += len(call.request)
+        if self.unsent >= _WRITE_HIGH:
+            self.full = True
 
     def _transmit(self, call: Call) -> None:
         if self.slot is not None:
@@ -247,6 +252,7 @@ class Connection(Line):
         while call is not None:
             self._transmit(call)
             call = call.behind
+        self.unsent = 0
         self.keeper.opened(self, now)
         if self.full:
             self._check_room(now)  # those who left while it opened may have made some

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import ssl
@@ -28,6 +29,7 @@ READY: Final = "ready"
 DRAINING: Final = "draining"
 
 _HANDSHAKE_TIMEOUT: Final = 10.0  # seconds that a client may take for it, where TLS comes before all else
+_SPARE_FILES: Final = 128  # lanes, listeners, the admin's
 _GC_THRESHOLD: Final = 50_000  # what a call makes is freed by its reference count; cycles are rare
 
 
@@ -68,6 +70,7 @@ class Worker:
             ListenError: an address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
+        self._make_room_for_files()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         try:
@@ -77,6 +80,17 @@ class Worker:
         finally:
             self._close()
         await asyncio.sleep(0)  # transports that were closed get to say goodbye
+
+    def _make_room_for_files(self) -> None:
+        """Every connection is an open file. Beyond the limit the kernel turns clients away, and nobody would say so."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        wanted = _SPARE_FILES + sum(
+            settings.limits.max_clients + settings.pool.max_connections for settings in self.config.services.values()
+        )
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            logs.warning("ulimit -n allows fewer connections than max_clients", allowed=hard, wanted=wanted)
 
     def _on_signal(self) -> None:
         if self._draining.is_set():

@@ -31,6 +31,7 @@ class PoolSettings:
     backoff_max: float = field(default=5.0, metadata=DURATION)
     statements: int = field(default=256, metadata=POSITIVE)  # prepared on one connection; then the oldest are closed
     user_variables: str = field(default="pin", metadata=one_of("pin", "replay"))  # what SET @x = literal does
+    keepalive: float = field(default=30.0, metadata=DURATION)  # an upstream that acknowledges nothing so long is gone
     stall_timeout: float = field(default=5.0, metadata=DURATION)  # silent for so long after a timeout: given up
 
     def lifetime(self, chance: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final, final
 
 from pools.settings import PoolSettings
@@ -19,8 +20,8 @@ class Throttle:
     """
 
     __slots__ = (
-        "_backoff_max", "_base", "_burst", "_ceiling", "_due", "_failed_at", "_interval", "_rng", "failure", "failures",
-        "retry_at",
+        "_backoff_max", "_base", "_burst", "_ceiling", "_cut_at", "_cut_pause", "_cut_until", "_due", "_failed_at",
+        "_interval", "_rng", "failure", "failures", "retry_at",
     )  # fmt: skip
 
     def __init__(self, settings: PoolSettings, rng: Callable[[], float]) -> None:
@@ -31,6 +32,9 @@ class Throttle:
         self.failure: str = ""  # the detail of the last one
         self.retry_at: float = 0.0  # end of the pause; 0: none
         self._ceiling: float = 0.0  # of the next pause; resize() sets it
+        self._cut_at: float = -inf  # when a connection was last cut short
+        self._cut_pause: float = 0.0  # the ceiling of the pause after the next one
+        self._cut_until: float = 0.0  # end of that pause; successes meanwhile say nothing
         self.resize(settings)
 
     def resize(self, settings: PoolSettings) -> None:
@@ -44,10 +48,10 @@ class Throttle:
 
     def ready_at(self) -> float:
         """When the next connect may start; a time that is past means now."""
-        return max(self.retry_at, self._due - self._burst)
+        return max(self.retry_at, self._cut_until, self._due - self._burst)
 
     def take(self, now: float) -> None:
-        """A connect starts; the caller saw ``ready_at() <= now``."""
+        """A connect starts now, or at ``ready_at()`` if that is later."""
         self._due = max(self._due, now) + self._interval
         if self.failures:
             self.retry_at = now + self._rng() * self._ceiling
@@ -68,6 +72,16 @@ class Throttle:
         self._failed_at = now
         self.retry_at = now + self._rng() * self._ceiling
         self._ceiling = min(self._ceiling * 2, self._backoff_max)
+
+    def cut_short(self, now: float) -> None:
+        """The upstream let a connection in and ended it at once: as good as a failure, though connects succeed."""
+        if now < self._cut_until:
+            return  # another of the same moment
+        if now - self._cut_at > self._backoff_max:
+            self._cut_pause = self._base
+        self._cut_at = now
+        self._cut_until = now + self._rng() * self._cut_pause
+        self._cut_pause = min(self._cut_pause * 2, self._backoff_max)
 
     def backing_off(self, now: float) -> bool:
         """Connects fail, and the next attempt is not due yet."""

@@ -56,7 +56,7 @@ def hello(client: ClientState, args: list[bytes], now: float) -> bytes:
         version = _integer(args[1])
         if version == -2:
             return error("ERR Protocol version is not an integer or out of range")
-        if version not in (2, 3):
+        if version not in (2, 3) or (version == 3 and not client.shared.knows_hello):
             return error("NOPROTO unsupported protocol version")
     user, name, i = client.user, client.name, 2
     while i < len(args):

@@ -77,15 +77,17 @@ class RedisLogin(Login):
             return self._greeted(value)
         if isinstance(value, ErrorReply):
             if self.state == _AUTH:
-                raise LoginError(f"AUTH refused: {value.text}")
-            raise TagError(f"SELECT {self.tag.db} refused: {value.text}")
+                raise LoginError(f"AUTH refused: {self._said(value)}")
+            raise TagError(f"SELECT {self.tag.db} refused: {self._said(value)}")
         return self._select() if self.state == _AUTH else None
 
     def _greeted(self, value: object) -> bytes | None:
         if isinstance(value, ErrorReply):
-            unknown = value.text.startswith(("ERR unknown command", "NOPERM"))
-            if not unknown or self.tag.resp != 2:
-                raise LoginError(f"HELLO {self.tag.resp} refused: {value.text}")
+            refusal = f"HELLO {self.tag.resp} refused: {self._said(value)}"
+            if not value.text.startswith(("ERR unknown command", "NOPERM")):
+                raise LoginError(refusal)
+            if self.tag.resp != 2:
+                raise TagError(refusal)  # with RESP2 it may be well
             self.learned({})
             if not self.password:
                 return self._select()
@@ -95,6 +97,12 @@ class RedisLogin(Login):
             keys = [k.decode("utf-8", "replace") for k in value[::2] if isinstance(k, bytes)]
             self.learned(dict(zip(keys, value[1::2], strict=False)))
         return self._select()
+
+    def _said(self, error: ErrorReply) -> str:
+        """What the upstream said, but for the arguments that it may repeat: the password is one of them."""
+        text = error.text.partition(", with args beginning with")[0]
+        password = self.password.decode()
+        return text.replace(password, "***") if password else text
 
     def _select(self) -> bytes | None:
         if self.tag.db == 0:

@@ -24,7 +24,7 @@ from protocols.redis.commands import (
 )
 from protocols.redis.login import Tag
 from protocols.redis.scan import MORE, ReplyScanner, arguments, encode, number
-from protocols.redis.state import REPLY_ON, REPLY_SKIP_NEXT, ClientState
+from protocols.redis.state import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, ClientState
 from protocols.redis.upstream import CONFIRMATIONS, first_word
 from protocols.redis.values import OK, decode_all, error, null_array
 
@@ -53,7 +53,7 @@ class RuledState(ClientState):
         if mode == REPLY_SKIP_NEXT:
             self.reply_mode = REPLY_ON
             self.settle(now)
-        call.mute = mode != REPLY_ON and not _ends_silence(command, request)
+        call.mute = mode != REPLY_ON and not _ends_silence(command, request, mode)
         refusal = self._refusal(command)
         if refusal:
             return self._answered(call, refusal)
@@ -377,11 +377,11 @@ def _database(request: bytes) -> i64:
     return number(text, 0, len(text))
 
 
-def _ends_silence(command: Command, request: bytes) -> bool:
-    """Whether it is CLIENT REPLY ON or RESET, which are answered whatever the mode was."""
+def _ends_silence(command: Command, request: bytes, mode: i64) -> bool:
+    """Whether it is CLIENT REPLY ON, which is always answered, or RESET, which CLIENT REPLY SKIP silences."""
     if command.name == "CLIENT REPLY":
         return [arg.upper() for arg in arguments(request)[2:3]] == [b"ON"]
-    return command.name == "RESET"
+    return command.name == "RESET" and mode == REPLY_OFF
 
 
 def _count_error(call: Call, answer: bytes) -> None:

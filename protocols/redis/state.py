@@ -27,12 +27,14 @@ class Shared:
         self.sessions: Final[dict[int, ClientState]] = {}
         self.facts: dict[str, object] = {}  # what the upstream's HELLO told
         self.greeted: bool = False
+        self.knows_hello: bool = True  # the upstream does, and with it RESP3
         self.valid_dbs: Final[set[int]] = {db}  # databases that the upstream has accepted
         self.host: Host = Host()
 
     def learned(self, facts: dict[str, object]) -> None:
         """A new upstream connection was greeted."""
         self.greeted = True
+        self.knows_hello = bool(facts)
         if facts:
             self.facts = facts
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import resource
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from gateways import Gateway, upstream_connections
+from fake_upstream import FakeUpstream, greet
+from gateways import PATIENCE, Gateway, pack, upstream_connections
 from servers import RedisServer, wait_until
 
 Name = Callable[[str], str]
@@ -130,3 +136,94 @@ def test_nothing_is_popped_for_a_client_that_ended_before(gateway: Gateway, serv
     with server.client() as direct:
         assert direct.lpush(key("q"), "x") == 1
         assert direct.llen(key("q")) == 1
+
+
+def test_the_replies_before_a_blocking_call_reach_a_client_that_ended(gateway: Gateway, key: Name) -> None:
+    for database in range(1, 6):  # each is new to the gateway, which therefore takes up the rest later
+        with gateway.wire() as wire:
+            wire.pipeline(f"SELECT {database}", "GET none", f"BLPOP {key('q')} 0").end_sending()
+            assert wire.replies(2) == ["OK", None]
+            assert wire.is_closed()
+
+
+def test_client_reply_skip_silences_a_reset(gateway: Gateway) -> None:
+    with gateway.wire() as wire:
+        wire.pipeline("CLIENT REPLY SKIP", "RESET", "ECHO a", "CLIENT REPLY OFF", "RESET", "ECHO b")
+        assert wire.replies(3) == ["a", "RESET", "b"]
+
+
+def test_an_upstream_without_hello_is_well_and_its_password_stays_secret(key: Name) -> None:
+    settings = {"rename-command": 'HELLO ""'}
+    with RedisServer(password="s3cret-of-upstream", settings=settings) as server:
+        with Gateway(server, upstream={"password": "s3cret-of-upstream"}) as gateway, gateway.wires(2) as (three, two):
+            said = str(three.call("HELLO", 3))
+            assert said == "NOPROTO unsupported protocol version"
+            said += str(three.calls("GET a", "MULTI", "PING", "EXEC"))
+            assert two.calls("GET a", "MULTI", "PING", "EXEC") == [None, "OK", "QUEUED", ["PONG"]]
+            assert gateway.endpoint()["state"] == "up"
+            assert "s3cret-of-upstream" not in said + gateway.log + str(gateway.admin("/clusters"))
+
+
+def test_a_database_that_the_upstream_refuses_is_tried_with_pauses(server: RedisServer) -> None:
+    with Gateway(server, upstream={"db": 99}) as gateway, gateway.wire() as wire:
+        time.sleep(0.5)
+        assert gateway.endpoint()["lanes"]["failed"] < 20
+        assert "upstream down: SELECT 99 refused: ERR DB index is out of range" in str(wire.call("GET", "a"))
+
+
+def test_an_upstream_that_logs_in_and_closes_is_tried_with_pauses() -> None:
+    def behave(connection: socket.socket) -> None:
+        greet(connection)
+        connection.close()
+
+    with FakeUpstream(behave) as upstream, Gateway(upstream.address, pool={"min_idle": 2}) as gateway:
+        accepted = upstream.accepted
+        time.sleep(0.5)
+        assert upstream.accepted - accepted < 100
+        assert gateway.log.count("\n") < 10
+
+
+def test_what_waits_for_a_lane_to_open_is_bounded(key: Name) -> None:
+    over = threading.Event()
+
+    def keep_waiting(connection: socket.socket) -> None:
+        over.wait(PATIENCE)
+
+    with FakeUpstream(keep_waiting) as upstream:
+        with Gateway(upstream.address, pool={"connect_timeout": "5s", "wait_timeout": "5s"}) as gateway:
+            before = gateway.rss()
+            with gateway.wire(timeout=0.5) as wire, pytest.raises(TimeoutError):
+                for _ in range(100):  # 100 MB
+                    wire.raw(pack("SET", key("k"), "x" * 100_000) * 10)
+            assert gateway.rss() - before < 20 << 20
+            over.set()
+
+
+def test_lanes_wait_for_the_rate_of_connects(server: RedisServer, key: Name) -> None:
+    with Gateway(server, pool={"connect_rate": "20/s", "lanes": 1}) as gateway, gateway.wires(5) as wires:
+        for version in (2, 3):
+            for wire in wires:
+                wire.pipeline(f"HELLO {version}", *[f"GET {key('a')}"] * 3)
+            for wire in wires:
+                assert wire.replies(4)[1:] == [None] * 3
+
+
+def test_a_machine_that_vanishes_is_noticed_by_the_kernel(server: RedisServer, key: Name) -> None:
+    """On an idle connection to it runs the timer that will ask whether it is still there."""
+    with Gateway(server) as gateway, gateway.wire() as wire:
+        wire.call("SUBSCRIBE", key("a"))
+        peer = f"0100007F:{server.port:04X}"
+        rows = [row.split() for row in Path(f"/proc/{gateway.pid}/net/tcp").read_text().splitlines()]
+        timers = [row[5][:2] for row in rows if row[2] == peer and row[3] == "01"]  # 01: established; 02: keepalive
+        assert len(timers) >= 3 and set(timers) == {"02"}
+
+
+def test_it_takes_as_many_clients_as_the_system_allows(server: RedisServer) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        gateway = Gateway(server).start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with gateway:
+        assert resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE) == (hard, hard)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from protocols.errors import LoginError, PeerError
+from protocols.errors import LoginError, PeerError, TagError
 from protocols.redis.login import MAX_REPLY, RedisLogin, Tag
 from protocols.redis.protocol import RedisProtocol
 from protocols.redis.scan import encode
@@ -68,8 +68,16 @@ def test_where_hello_is_not_to_be_had_auth_will_do(refusal: bytes) -> None:
     assert session.learned == [{}]
     assert Session(user="app", password="pw").login.feed(refusal) == pack("AUTH app pw")
     assert Session().login.feed(refusal) is None
-    with pytest.raises(LoginError, match="HELLO 3 refused"):
+    with pytest.raises(TagError, match="HELLO 3 refused"):  # with RESP2 this upstream may be well
         Session(resp=3).login.feed(refusal)
+
+
+@pytest.mark.parametrize("repeated", ["s3cret", "s3c"])  # Redis repeats 128 characters at most
+def test_an_upstream_that_repeats_the_password_does_not_give_it_away(repeated: str) -> None:
+    echo = f"-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' '{repeated}' \r\n"
+    with pytest.raises(TagError, match="HELLO 3 refused: ERR unknown command") as refused:
+        Session(password="s3cret", resp=3).login.feed(echo.encode())
+    assert repeated not in str(refused.value)
 
 
 @pytest.mark.parametrize(
