@@ -19,7 +19,8 @@ class FakeUpstream:
         self.address = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
         self.accepted = 0
         self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -40,6 +41,7 @@ class FakeUpstream:
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()  # nothing is accepted behind its back
         self._listener.close()
         for connection in self._connections:
             connection.close()

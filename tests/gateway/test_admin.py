@@ -119,8 +119,7 @@ def serve(test: Callable[[Served], Awaitable[None]], *, address: Address = LOOPB
             await test(Served(admin, runtime))
         finally:
             admin.close()
-            await asyncio.sleep(0.01)
-        assert admin.connections == set()
+            await eventually(lambda: admin.connections == set())
 
     run(scenario())
 
@@ -267,8 +266,7 @@ def test_drain_and_quit() -> None:
             answer = await client.ask("POST", "/quitquitquit")
             assert (answer.text, answer.headers["connection"]) == ("quitting\n", "close")
             assert await client.is_closed()
-        await asyncio.sleep(0.01)
-        assert served.runtime.told == ["drain", "quit"]
+        await eventually(lambda: served.runtime.told == ["drain", "quit"])
 
     serve(test)
 
@@ -565,7 +563,7 @@ def test_too_many_connections() -> None:
             answer = await served.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert answer.status == 503
         writers.pop().transport.abort()
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(served.admin.connections) < MAX_CONNECTIONS)
         assert (await served.ask("GET", "/healthz")).status == 200
         for writer in writers:
             writer.transport.abort()
@@ -596,8 +594,7 @@ def test_clients_that_leave_in_the_middle() -> None:
             async with served.client() as client:
                 client.send(whole[:end])
                 await asyncio.sleep(0)
-        await asyncio.sleep(0.05)
-        assert served.admin.connections == set()
+        await eventually(lambda: served.admin.connections == set())
 
     serve(test)
 
