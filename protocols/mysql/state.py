@@ -19,6 +19,7 @@ from protocols.mysql.constants import (
     SERVER_STATUS_CURSOR_EXISTS,
     SERVER_STATUS_IN_TRANS,
     SERVER_STATUS_LAST_ROW_SENT,
+    SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from protocols.mysql.effects import is_all_reported, is_lasting, reported, said
 from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
@@ -34,8 +35,6 @@ SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID()")
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
 
 _OBSCURE: Final = (b"sjis", b"cp932", b"big5", b"gbk", b"gb18030")
-# What they do, no text tells.
-_OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
 # What no command takes back: a session that holds one of these takes its connection with it.
 _LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
 
@@ -99,8 +98,12 @@ class SessionState(Requests):
 
     def status(self) -> int:
         """The flags that an answer of the gateway's own shows."""
-        transaction = SERVER_STATUS_IN_TRANS if self.in_transaction else 0
-        return transaction | (SERVER_STATUS_AUTOCOMMIT if self.autocommit else 0)
+        flags = SERVER_STATUS_IN_TRANS if self.in_transaction else 0
+        if self.autocommit:
+            flags |= SERVER_STATUS_AUTOCOMMIT
+        if self.sql_mode & NO_BACKSLASH_ESCAPES:
+            flags |= SERVER_STATUS_NO_BACKSLASH_ESCAPES  # clients escape their text by it
+        return flags
 
     # What the upstream says
 
@@ -174,16 +177,17 @@ class SessionState(Requests):
     def _took_effect(self, statement: Statement, now: float) -> None:
         """Why the session keeps its connection from now on, and why it no longer does."""
         well = self.outcome == 1
-        shared = self.shared
-        if well and statement.unpins:
+        if well and statement.is_plain and not self.changed and not self.variables and self.pending_schema is None:
+            if self.next_transaction and not self.in_transaction:
+                self.next_transaction = False
+            return
+        if well:
             for reason in statement.unpins:
                 self.held.pop(reason, None)
-        explained = well and self._explained(statement, now)
-        if statement.pins and not explained and (well or statement.count > 1):
-            self._pin(statement.pins, now)
-        elif self.changed and not explained and not statement.pins:
-            self.hold("session state", now)
-        if statement.verb.name in _OPAQUE and not (well and shared.trusts_trackers()):
+        reason = statement.pins or ("SET" if statement.special == SET else "session state" if self.changed else "")
+        if not (well and self._explained(statement, now)) and reason and (well or statement.count > 1):
+            self._pin(reason, now)
+        if statement.is_opaque and not (well and self.shared.trusts_trackers()):
             # After an error nobody reports what had been changed before; and MariaDB's trackers do not see everything.
             self.hold(statement.verb.name if well else f"an error in {statement.verb.name}", now)
         if self.next_transaction and not self.in_transaction and statement.pins != "SET TRANSACTION":
@@ -282,7 +286,7 @@ class SessionState(Requests):
         self.mixed_up = False
         if upstream is None:
             return []
-        if any(reason in self.held for reason in _LASTING):
+        if self.held and any(reason in self.held for reason in _LASTING):
             return None
         if dirty:
             # Whatever the settings were, they are the defaults behind it. The schema stays.

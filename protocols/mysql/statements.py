@@ -89,11 +89,26 @@ _PRIMARY: Final = re.compile(
 )
 
 
+_OPAQUE: Final = frozenset({"CALL", "COMPOUND", "EXECUTE", "OTHER"})
+
+
 @final
 class Statement:
     """The facts of all texts with one digest."""
 
-    __slots__ = ("count", "digest", "pins", "replica", "special", "unpins", "uses", "verb", "verbs")
+    __slots__ = (
+        "count",
+        "digest",
+        "is_opaque",
+        "is_plain",
+        "pins",
+        "replica",
+        "special",
+        "unpins",
+        "uses",
+        "verb",
+        "verbs",
+    )
 
     def __init__(
         self,
@@ -116,6 +131,8 @@ class Statement:
         self.special: Final[i64] = special
         self.count: Final[i64] = count  # statements in the text; those in the body of a routine count as well
         self.replica: Final = replica  # a plain read: a replica may answer it
+        self.is_opaque: Final = any(verb.name in _OPAQUE for verb in verbs)  # what it does, no text tells
+        self.is_plain: Final = not (pins or unpins or special or self.is_opaque)  # leaves nothing that the text shows
 
 
 def _strength(verb: Verb) -> int:
