@@ -228,6 +228,10 @@ class Answers(SessionState):
     def set_option(self, request: bytes, now: float) -> Call:
         """COM_SET_OPTION: multi-statements on (0) or off (1); an EOF packet answers."""
         allowed = request[HEADER + 1 : HEADER + 3] == b"\0\0"
+        if self.pin is not None:  # the connection at hand is to be switched, not the next one
+            call = self.forward_plain(request, BY_NAME["SET OPTION"], now)
+            self.pending_option = allowed
+            return call
         tail = self.status().to_bytes(2, "little")
         tail += b"\0\0" if self.capabilities & CLIENT_DEPRECATE_EOF else b""
 

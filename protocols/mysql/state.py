@@ -76,6 +76,7 @@ class SessionState(Requests):
         self.outcome: i64 = 0  # 0: nothing came yet; 1: it went well; 2: an error
         self.variables: dict[str, bytes] = {}  # that the server says have changed
         self.changed: bool = False  # something else has, it says
+        self.pending_option: bool | None = None  # SET_OPTION: whether multi-statements are to be allowed
         self.tag = self._tag_left = Tag(0, False, b"", shared.base_settings())
 
     def current_tag(self) -> Tag:
@@ -170,14 +171,21 @@ class SessionState(Requests):
         self.changed = False
         if self.variables:
             self.variables = {}
-        self.assignments = self.pending_schema = self.executing = None
+        self.assignments = self.pending_schema = self.pending_option = self.executing = None
         self.text = b""
         self.settle(now)
 
     def _took_effect(self, statement: Statement, now: float) -> None:
         """Why the session keeps its connection from now on, and why it no longer does."""
         well = self.outcome == 1
-        if well and statement.is_plain and not self.changed and not self.variables and self.pending_schema is None:
+        if (
+            well
+            and statement.is_plain
+            and not self.changed
+            and not self.variables
+            and self.pending_schema is None
+            and self.pending_option is None
+        ):
             if self.next_transaction and not self.in_transaction:
                 self.next_transaction = False
             return
@@ -218,6 +226,9 @@ class SessionState(Requests):
         if assignments is None:
             effect: dict[str, bytes] = {}
             if statement.pins != "SET" or not self.variables or not is_all_reported(self.text):
+        if self.pending_option is not None:
+            self.retag(tag.with_multi_statements(self.pending_option))
+            return True
                 return False
         else:
             known = said(assignments, shared.facts)

@@ -1,0 +1,47 @@
+<?php
+require "prelude.php";
+$db = connect();
+say($db->server_info, $db->server_version, $db->protocol_version, $db->character_set_name());
+query($db, "CREATE TABLE t (id INT UNSIGNED PRIMARY KEY AUTO_INCREMENT, f FLOAT, d DOUBLE, n DECIMAL(20,5), s VARCHAR(40), b VARBINARY(40), dt DATETIME(3), ts TIMESTAMP NULL, e ENUM('x','y'), st SET('p','q'), bl LONGBLOB, j JSON, bt BIT(9), y YEAR, big BIGINT) CHARSET utf8mb4");
+query($db, "INSERT INTO t (f, d, n, s, b, dt, ts, e, st, bl, j, bt, y, big) VALUES (1.5, 2.25, 12345.678, 'grün', x'00ff27', '2020-02-29 12:34:56.789', '2021-01-01', 'y', 'p,q', repeat('a', 70000), '{\"a\":1}', b'101', 1999, -9223372036854775808), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
+$result = $db->query("SELECT id, f, d, n, s, b, dt, ts, e, st, md5(bl) AS m, length(bl), j, bt, y, big FROM t AS u ORDER BY id");
+foreach ($result->fetch_fields() as $field) say((array) $field);
+say($result->num_rows, array_map(fn($row) => array_map(fn($v) => is_string($v) ? bin2hex($v) : $v, $row), $result->fetch_all(MYSQLI_NUM)));
+query($db, "UPDATE t SET s = 'blau' WHERE id < 100");
+query($db, "UPDATE t SET s = 'blau' WHERE id < 100");
+query($db, "SELECT nothing FROM nowhere");
+query($db, "SELEKT 1");
+query($db, "INSERT INTO t (id) VALUES (1)");
+query($db, "SELECT 1/0, CAST('12x' AS SIGNED)");
+$warning = $db->get_warnings();
+do { say($warning->message, $warning->sqlstate, $warning->errno); } while ($warning->next());
+query($db, "SHOW WARNINGS");
+query($db, "SELECT 1");
+query($db, "SHOW COUNT(*) WARNINGS");
+query($db, "DELETE FROM t WHERE id = 2");
+query($db, "REPLACE INTO t (id, s) VALUES (1, 'neu'), (7, 'sieben')");
+query($db, "INSERT INTO t (s) VALUES ('auto'), ('auto')");
+query($db, "SELECT LAST_INSERT_ID()");
+query($db, "DO SLEEP(0)");
+query($db, "/* nothing */");
+// unbuffered, left half read, then the next one
+$db->real_query("SELECT seq, repeat('x', 1000) FROM seq_1_to_20000");
+$result = $db->use_result();
+for ($i = 0; $i < 10; $i++) $row = $result->fetch_row();
+say($row[0], strlen($row[1]));
+$result->free();
+say(md5(json_encode($db->query("SELECT seq, repeat(char(65 + seq % 26), 500) FROM seq_1_to_10000")->fetch_all())));
+say($db->ping(), $db->thread_id == $db->query("SELECT CONNECTION_ID()")->fetch_row()[0], strpos($db->stat(), "Uptime") === 0);
+say($db->real_escape_string("a'b\"c\\d\n\0"));
+query($db, "SET sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')");
+say($db->real_escape_string("a'b\"c\\d\n\0"));
+query($db, "SET sql_mode = DEFAULT");
+say($db->real_escape_string("a'b\"c\\d\n\0"));
+say($db->select_db("no_such_schema"), $db->errno, $db->error, $db->select_db("information_schema"));
+query($db, "SELECT DATABASE()");
+// a statement of 20 MiB, sent in two packets, and its value back in two
+$db->query("SET SESSION max_statement_time = 0");
+$big = str_repeat("0123456789abcdef", 1 << 20);
+$result = $db->query("SELECT @@max_allowed_packet, MD5('$big')");
+say($result ? $result->fetch_row() : $db->errno);
+say($db->close());
