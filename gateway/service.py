@@ -50,6 +50,7 @@ class Service(Exchange):
         self.turned_away: int = 0
         self._departure: Final = asyncio.Event()
         self._ungreeted: Final[dict[int, Session]] = {}
+        self._newcomers: Final[dict[int, Session]] = {}  # greeted, and not seen to be logged in
         if protocol.greets:
             self.endpoint.on_probe = self._probed
         protocol.attach(ServiceHost(self))
@@ -80,7 +81,9 @@ class Service(Exchange):
         if self.protocol.is_ready():
             session.codec.greet()
             self.say(session)
-            asyncio.get_running_loop().call_later(self.login_timeout, self._too_late, session)
+            self._newcomers[session.number] = session
+            if len(self._newcomers) == 1:
+                self._expect_logins()
         else:
             self._ungreeted[session.number] = session
             self.endpoint.probe(monotonic())
@@ -96,9 +99,19 @@ class Service(Exchange):
                 session.deliver(self.protocol.unavailable(fault))
                 session.close()
 
-    def _too_late(self, session: Session) -> None:
-        if not session.closed and not session.codec.logged_in:
-            session.close()
+    def _expect_logins(self) -> None:
+        """Look after those who have not logged in, as long as there are any."""
+        asyncio.get_running_loop().call_later(min(1.0, self.login_timeout), self._check_logins)
+
+    def _check_logins(self) -> None:
+        oldest = monotonic() - self.login_timeout
+        for number, session in list(self._newcomers.items()):
+            if session.codec.logged_in:
+                del self._newcomers[number]
+            elif session.born < oldest:
+                session.close()
+        if self._newcomers:
+            self._expect_logins()
 
     def left(self, session: Session) -> None:
         """See Driver."""
@@ -106,6 +119,7 @@ class Service(Exchange):
         self.sessions.pop(session.number, None)
         self.protocol.left(session.number)
         self._ungreeted.pop(session.number, None)
+        self._newcomers.pop(session.number, None)
         self._departure.set()
         self.leave_line(session)
         call, session.head, session.tail = session.head, None, None

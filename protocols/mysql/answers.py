@@ -64,6 +64,7 @@ _OFFERED: Final = (
 )
 NO_STATEMENT: Final = Statement(b"", [BY_NAME["PING"]])  # of commands that are no statement
 _NONCE: Final = 20  # bytes; printable ones, since a NUL would end it
+_PRINTABLE: Final = bytes(33 + byte % 90 for byte in range(256))
 
 
 class LoginRefused(ProtocolError):
@@ -75,7 +76,7 @@ class LoginRefused(ProtocolError):
 
 
 def _nonce() -> bytes:
-    return bytes(33 + byte % 90 for byte in secrets.token_bytes(_NONCE))
+    return secrets.token_bytes(_NONCE).translate(_PRINTABLE)
 
 
 class Answers(SessionState):
@@ -90,7 +91,6 @@ class Answers(SessionState):
         self.login_sequence: int = 0
         self.current: Call | None = None
         self.compressing: bool = False
-        self.warnings_of: object = None  # the connection whose warnings are this session's own
         self._host: Final = host
         self._secure: Final = secure
         self._tls: Final = tls
@@ -143,18 +143,16 @@ class Answers(SessionState):
         self.user = login.user
         self.capabilities = login.capabilities
         self.keeps_track = login.capabilities & CLIENT_SESSION_TRACK != 0
-        multi_statements = login.capabilities & CLIENT_MULTI_STATEMENTS != 0
         schema = login.database.encode()
-        self.retag(Tag(login.capabilities, multi_statements, b"", self.shared.charset(login.collation)))
         if schema and not self.shared.knows_schema(schema, now):
+            self.retag(self.shared.login_tag(login.capabilities, b"", login.collation))
             call = Call(BY_NAME["LOGIN"], 1, command(COM_INIT_DB, schema), now)
             call.barrier = call.observed = True
             self.login_call = self.current = call
             self.pending_schema = schema
             self.begin(NO_STATEMENT, "login", now)
             return call
-        if schema:
-            self.retag(self.current_tag().with_schema(schema))
+        self.retag(self.shared.login_tag(login.capabilities, schema, login.collation))
         return self.answered(BY_NAME["LOGIN"], self._welcome, now)
 
     def _welcome(self) -> bytes:
@@ -188,6 +186,8 @@ class Answers(SessionState):
         """COM_CHANGE_USER: a login on the same connection. Whoever fails it has to leave."""
         login = self._login
         assert login is not None
+        if self.unfinished():
+            raise ProtocolError("the login packet is too long")
         self.forget(now)
         self.user = ""
         self.logged_in = False
@@ -249,6 +249,7 @@ class Answers(SessionState):
             self.forget(now)
             settings = self.shared.charset(login.collation if login is not None else 0)
             self.retag(Tag(tag.kind, tag.multi_statements, tag.schema, settings))
+            self.settle(now)
             return self.ok()
 
         return self.answered(BY_NAME["RESET CONNECTION"], reset, now)

@@ -50,7 +50,7 @@ class MysqlProtocol(Protocol):
         options: Options,
     ) -> None:
         shared = Shared(service, accounts, options)
-        super().__init__(service, VERBS, Tag(0, False, b"", shared.base_settings()))
+        super().__init__(service, VERBS, shared.fresh)
         self.shared: Final = shared
         self._user: Final = user
         self._password: Final = password

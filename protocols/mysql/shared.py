@@ -8,11 +8,11 @@ from typing import Any, Final
 from protocols.codec import Host
 from protocols.mysql.auth import Account, RsaKey
 from protocols.mysql.collations import collation_by_number
-from protocols.mysql.constants import COM_QUERY
+from protocols.mysql.constants import CLIENT_MULTI_STATEMENTS, COM_QUERY
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command
 from protocols.mysql.statements import Statements
-from protocols.mysql.tag import Tag, assign, charset_settings
+from protocols.mysql.tag import FIXED, Tag, assign, charset_settings
 from protocols.mysql.upstream import Owner
 
 # pool.mode
@@ -58,6 +58,8 @@ class Shared:
         self.host: Host = Host()
         self.inserts: int = 0
         self._tags: Final[dict[Tag, Tag]] = {}
+        self._login_tags: Final[dict[tuple[int, bool, bytes, int], Tag]] = {}
+        self.fresh: Final = self.one(Tag(0, False, b"", self.base_settings()))  # of a session before its login
 
     def one(self, tag: Tag) -> Tag:
         """The one object for all tags that are equal to this: comparing them costs nothing then."""
@@ -67,6 +69,18 @@ class Shared:
                 self._tags.clear()
             known = self._tags[tag] = tag
         return known
+
+    def login_tag(self, capabilities: int, schema: bytes, collation: int) -> Tag:
+        """The tag of a session that has just logged in."""
+        multi_statements = capabilities & CLIENT_MULTI_STATEMENTS != 0
+        key = (capabilities & FIXED, multi_statements, schema, collation)
+        tag = self._login_tags.get(key)
+        if tag is None:
+            if len(self._login_tags) >= _MAX_KNOWN:
+                self._login_tags.clear()
+            tag = self.one(Tag(capabilities, multi_statements, schema, self.charset(collation)))
+            self._login_tags[key] = tag
+        return tag
 
     def trusts_trackers(self) -> bool:
         """Whatever a routine changes, the server reports."""

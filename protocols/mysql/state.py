@@ -58,26 +58,30 @@ class SessionState(Requests):
         self.next_transaction: bool = False  # SET TRANSACTION was said, and that transaction has not ended
         self.errand: str | None = None  # a lease for this one call
         self.mixed_up: bool = False  # the connection is in a state that nothing here describes
+        self.lasting: bool = False  # ... and that no command takes back
+        self.renewing: bool = False  # in session mode, too, the session is to get another connection, or a clean one
         self.last_insert_id: int = 0
         self.insert_mark: int = 0  # which insert that was of; see MysqlUpstream
+        self.warned: bool = False  # the warnings on its connection, if there are any, are its own
         self.save_insert_id: bool = False  # before the connection goes to somebody else
         self.cleaning: bool = False  # the value is on its way
         self.rows: i64 = 0  # of the last result
         self.affected: int = 0  # by the last statement; -1 behind a result set
         self.statements: Final[dict[int, ClientStatement]] = {}
         self.cursors: i64 = 0
+        self.long_size: i64 = 0  # bytes kept for executions to come
 
         # The statement under way.
         self.statement: Statement | None = None
         self.text: bytes = b""  # of a SET whose effect may be learned
         self.assignments: list[Assignment] | None = None
         self.pending_schema: bytes | None = None  # INIT_DB, USE
+        self.pending_option: bool | None = None  # SET_OPTION: whether multi-statements are to be allowed
         self.executing: ClientStatement | None = None
         self.outcome: i64 = 0  # 0: nothing came yet; 1: it went well; 2: an error
         self.variables: dict[str, bytes] = {}  # that the server says have changed
         self.changed: bool = False  # something else has, it says
-        self.pending_option: bool | None = None  # SET_OPTION: whether multi-statements are to be allowed
-        self.tag = self._tag_left = Tag(0, False, b"", shared.base_settings())
+        self.tag = self._tag_left = shared.fresh
 
     def current_tag(self) -> Tag:
         """The tag, typed."""
@@ -88,6 +92,8 @@ class SessionState(Requests):
     def retag(self, tag: Tag) -> None:
         """Another schema, or other settings."""
         tag = self.shared.one(tag)
+        if tag is self.tag:
+            return
         self.tag = tag
         self.kind = tag.kind
         # Text in these may hold a backslash inside a character: what it says, only the server knows.
@@ -137,6 +143,12 @@ class SessionState(Requests):
             statement.cursor = is_open
             self.cursors += 1 if is_open else -1
 
+    def drop_long_data(self, statement: ClientStatement) -> None:
+        """An execution has had it, or none is to have it."""
+        self.long_size -= statement.long_size
+        statement.long_size = 0
+        statement.long_data.clear()
+
     def errored(self, number: int) -> None:
         """See Owner."""
         self.outcome = 2
@@ -160,6 +172,7 @@ class SessionState(Requests):
         self.statement = statement
         self.outcome = 0
         self.errand = errand
+        self.renewing = False
         self.settle(now)
 
     def finished(self, call: Call, now: float) -> None:
@@ -168,6 +181,10 @@ class SessionState(Requests):
         self.errand = None
         if statement is not None and self.outcome:
             self._took_effect(statement, now)
+        if call.sent and call.waiting > 0:
+            self.mixed_up = True  # it was given up: nobody knows what it did, or still does
+        if self.executing is not None and self.executing.long_data:
+            self.drop_long_data(self.executing)  # it never went out: servers forget it, too
         self.changed = False
         if self.variables:
             self.variables = {}
@@ -209,6 +226,9 @@ class SessionState(Requests):
             if tag.schema != self.pending_schema:
                 self.retag(tag.with_schema(self.pending_schema))
             return True
+        if self.pending_option is not None:
+            self.retag(tag.with_multi_statements(self.pending_option))
+            return True
         if statement.special == SET:
             return self._learn_settings(statement)
         if self.variables and statement.digest[:13].upper() != b"SET STATEMENT":
@@ -226,9 +246,6 @@ class SessionState(Requests):
         if assignments is None:
             effect: dict[str, bytes] = {}
             if statement.pins != "SET" or not self.variables or not is_all_reported(self.text):
-        if self.pending_option is not None:
-            self.retag(tag.with_multi_statements(self.pending_option))
-            return True
                 return False
         else:
             known = said(assignments, shared.facts)
@@ -273,7 +290,7 @@ class SessionState(Requests):
             return "character set"
         if self.held:
             return next(iter(self.held))
-        if self.keeps_all:
+        if self.keeps_all and not self.renewing:
             return "pool.mode session"
         if self.in_transaction:
             return "transaction"
@@ -286,7 +303,7 @@ class SessionState(Requests):
     def lease_lost(self) -> bool:
         """See ServerCodec. What only that connection had is gone: a client that relies on it must not go on."""
         self.upstream = None
-        self.save_insert_id = False
+        self.save_insert_id = self.warned = False
         return self.pin is None or self.pin == self.errand
 
     def cleanup(self) -> list[bytes] | None:
@@ -294,9 +311,12 @@ class SessionState(Requests):
         upstream = self.upstream
         tag = self.current_tag()
         dirty = self.mixed_up or self.pin is not None or self.statement is not None
-        self.mixed_up = False
+        lasting, self.lasting = self.lasting, False
+        self.mixed_up = self.warned = False
         if upstream is None:
             return []
+        if lasting:
+            return None
         if self.held and any(reason in self.held for reason in _LASTING):
             return None
         if dirty:
@@ -326,7 +346,9 @@ class SessionState(Requests):
 
     def forget(self, now: float) -> None:
         """As after COM_RESET_CONNECTION: settings and statements are gone, and whatever kept the connection."""
-        self.mixed_up = self.pin is not None
+        self.mixed_up = self.mixed_up or self.pin is not None
+        self.lasting = any(reason in self.held for reason in _LASTING)
+        self.renewing = True
         self.held.clear()
         self.once = ""
         self.in_transaction = self.next_transaction = False
@@ -334,7 +356,7 @@ class SessionState(Requests):
         self.last_insert_id = self.insert_mark = 0
         self.save_insert_id = False
         self.statements.clear()
-        self.cursors = 0
+        self.cursors = self.long_size = 0
         self.settle(now)
 
     def facts(self, now: float) -> dict[str, Any]:
