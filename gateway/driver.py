@@ -48,6 +48,9 @@ class Driver:
     def lease_lost(self, session: Session, fault: Fault, now: float) -> None:
         """The session's own connection ended."""
 
+    def uploads(self, session: Session, call: Call) -> None:
+        """The upstream wants more of the request than it has got: the client has to send it, and not take for ever."""
+
     def resumed(self, session: Session, now: float) -> None:
         """The session's own connection takes calls again."""
 

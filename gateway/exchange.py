@@ -159,7 +159,7 @@ class Exchange(Intake):
         elif call.unfinished:
             if call.deadline > 0.0:
                 call.deadline = now - call.deadline  # below 0: so long from the end of the request on
-            self.wait_for_the_rest(session, call)
+            self.uploads(session, call)
         session.carrier = connection
         call.receiver = session
         connection.send(call, now)

@@ -113,14 +113,14 @@ class Intake(Parking):
                 lease.arm(call.deadline, now)
         return sent
 
-    def wait_for_the_rest(self, session: Session, call: Call) -> None:
-        """A client in the middle of a large request has to send some of it now and then: it holds a lease."""
+    def uploads(self, session: Session, call: Call) -> None:
+        """See Driver. A client in the middle of a large request has to send some of it now and then: it holds a lease."""
         if session.closed or session.tail is not call or not session.codec.unfinished():
             return
         if session.parked_for is None and monotonic() - session.used >= self.slow_client_timeout:
             session.abort()
         else:
-            asyncio.get_running_loop().call_later(self.slow_client_timeout, self.wait_for_the_rest, session, call)
+            asyncio.get_running_loop().call_later(self.slow_client_timeout, self.uploads, session, call)
 
     def end_with(self, session: Session, farewell: bytes, now: float) -> None:
         """The client broke the protocol: it learns so behind the replies it is owed, and has to leave."""

@@ -233,6 +233,8 @@ class Session(Borrower):
             self.complete(call, data, now)
         elif self.head is call:
             self.deliver(data)
+            if call.unfinished:
+                self.driver.uploads(self, call)
         else:
             call.answer += data
 
