@@ -12,7 +12,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from protocols.mysql.constants import COM_STMT_CLOSE
-from protocols.mysql.packets import command
+from protocols.mysql.packets import MAX_PAYLOAD, command, u24
 from protocols.mysql.statements import Statement
 
 # A text means the same wherever these are the same: schema, sql_mode and character sets.
@@ -26,7 +26,7 @@ _TYPES: Final = 2  # bytes for each parameter's type
 class ClientStatement:
     """A statement as one client has it."""
 
-    __slots__ = ("cursor", "id", "long_data", "parameters", "statement", "text", "types")
+    __slots__ = ("alone", "cursor", "id", "long_data", "long_size", "parameters", "statement", "text", "types")
 
     def __init__(self, number: int, text: bytes, statement: Statement) -> None:
         self.id: Final = number
@@ -34,8 +34,10 @@ class ClientStatement:
         self.statement: Final = statement
         self.parameters: i64 = 0
         self.types: bytes = b""  # of the parameters, as last sent
-        self.long_data: list[bytes] = []  # SEND_LONG_DATA, to go ahead of the next execution
+        self.long_data: list[bytes | None] = []  # to go ahead of the next execution; None: here the id has its place
+        self.long_size: i64 = 0
         self.cursor: bool = False  # rows are being fetched
+        self.alone: bool = False  # it shares its text with one whose rows are being fetched: it is prepared for itself
 
 
 @final
@@ -85,6 +87,14 @@ class PreparedStatements:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+
+def has_room(request: bytes, client: ClientStatement) -> bool:
+    """The types of parameters fit into the packet, should they have to be put there: see ``execution``."""
+    at = 14 + (client.parameters + 7) // 8
+    if u24(request, 0) + len(client.types) <= MAX_PAYLOAD:
+        return True
+    return at < len(request) and request[at] == 1
 
 
 def execution(request: bytes, client: ClientStatement, prepared: Prepared) -> bytes:

@@ -18,10 +18,11 @@ from protocols.mysql.constants import (
     COM_STMT_PREPARE,
     COM_STMT_RESET,
     ER_MAX_PREPARED_STMT_COUNT_REACHED,
+    ER_NET_PACKET_TOO_LARGE,
     ER_UNKNOWN_STMT,
 )
 from protocols.mysql.packets import HEADER, command, error, u32
-from protocols.mysql.prepared import CURSOR_READ_ONLY, ClientStatement, Key, execution
+from protocols.mysql.prepared import CURSOR_READ_ONLY, ClientStatement, Key, execution, has_room
 from protocols.mysql.shared import Shared
 from protocols.mysql.statements import SET, USES_CONNECTION_ID, Statement, replace_connection_id
 from protocols.mysql.upstream import ANY, PREPARE, ROWS_ONLY, MysqlUpstream
@@ -31,6 +32,10 @@ MAX_STATEMENTS: Final = 16382  # prepared by one client, as max_prepared_stmt_co
 TOO_MANY_STATEMENTS: Final = error(
     1, ER_MAX_PREPARED_STMT_COUNT_REACHED, f"Can't create more than {MAX_STATEMENTS} statements on one connection"
 )
+_NO_ROOM: Final = error(
+    1, ER_NET_PACKET_TOO_LARGE, "poolgate: an execution of 16 MiB has to tell the types of its parameters"
+)
+_LONG_DATA_COST: Final = 128  # bytes that a piece of it takes besides its own
 _TOO_LONG: Final = "Parameter of prepared statement which is set through mysql_send_long_data() is too long"
 
 
@@ -64,8 +69,10 @@ class PreparedCommands(Answers):
         self.assignments = parse(sql, mariadb=facts is not None and facts.is_mariadb, mode=self.sql_mode)
         self.text = sql
 
-    def key(self, text: bytes) -> Key:
-        """A text means the same on connections with the same key."""
+    def key(self, text: bytes, alone: int = 0) -> Key:
+        """A text means the same on connections with the same key; ``alone``: of this one statement only."""
+        if alone:
+            text = b"%b\0%d %d" % (text, self.id, alone)
         tag = self.current_tag()
         get = tag.settings.get
         charset, collation = get("character_set_client", b""), get("collation_connection", b"")
@@ -91,8 +98,15 @@ class PreparedCommands(Answers):
         self.last_statement_id += 1
         made = ClientStatement(self.last_statement_id, text, statement)
         made.parameters = parameters
+        made.alone = self.is_being_fetched(text, made)
         self.statements[made.id] = made
         return made.id
+
+    def is_being_fetched(self, text: bytes, but: ClientStatement | None) -> bool:
+        """Another statement of this text has a cursor, which must neither be closed nor opened anew."""
+        return self.cursors > 0 and any(
+            one.cursor and one is not but and one.text == text for one in self.statements.values()
+        )
 
     def _known(self, request: bytes) -> ClientStatement | None:
         if len(request) < HEADER + 5:
@@ -112,7 +126,10 @@ class PreparedCommands(Answers):
         statement = known.statement
         refused = self.refused_here(statement, known.text)
         if refused is not None:
+            self.drop_long_data(known)
             return self.said_now(statement.verb, refused, now)
+        if not has_room(request, known):
+            return self.said_now(statement.verb, _NO_ROOM, now)
         self.set_cursor(known, False)
         call = self.forward(request, statement.verb, ANY, now, statement)
         self.executing = known
@@ -136,7 +153,7 @@ class PreparedCommands(Answers):
         known = self._known(request)
         if known is None:
             return self._unknown_statement(request, "mysqld_stmt_reset", now)
-        known.long_data.clear()
+        self.drop_long_data(known)
         if not known.cursor:
             return self.said_now(BY_NAME["STMT RESET"], self.ok(), now)
         self.set_cursor(known, False)
@@ -150,10 +167,13 @@ class PreparedCommands(Answers):
         if known is None:
             return None
         del self.statements[known.id]
+        self.drop_long_data(known)
         if not known.cursor:
             return None
+        if self.unfinished():
+            self.discard()
         self.set_cursor(known, False)  # the server's cursor goes as if it were reset; nobody is told
-        call = self.forward(command(COM_STMT_RESET, request[HEADER + 1 :]), BY_NAME["STMT RESET"], ANY, now)
+        call = self.forward(command(COM_STMT_RESET, request[HEADER + 1 : HEADER + 5]), BY_NAME["STMT RESET"], ANY, now)
         call.mute = True
         self.executing = known
         return call
@@ -163,14 +183,23 @@ class PreparedCommands(Answers):
         known = self._known(request)
         if known is None or len(request) < HEADER + 7:
             return None
-        if self.unfinished() or sum(map(len, known.long_data)) + len(request) > self.shared.options.max_long_data:
-            raise ProtocolError(_TOO_LONG)
-        known.long_data.append(request)
+        known.long_data += [request[: HEADER + 1], None]
+        self._keep(known, request[HEADER + 5 :])
+        if self.unfinished():
+            self.keep(lambda piece: self._keep(known, piece))
         return None
+
+    def _keep(self, known: ClientStatement, data: bytes) -> None:
+        known.long_data.append(data)
+        known.long_size += len(data) + _LONG_DATA_COST
+        self.long_size += len(data) + _LONG_DATA_COST
+        if self.long_size > self.shared.options.max_long_data:
+            raise ProtocolError(_TOO_LONG)
 
     def execute_here(self, call: Call, executing: ClientStatement, upstream: MysqlUpstream, now: float) -> Call | None:
         """The call in the upstream's own numbers; before that, what prepares its statement there."""
-        key = self.key(executing.text)
+        executing.alone = executing.alone or self.is_being_fetched(executing.text, executing)
+        key = self.key(executing.text, executing.id if executing.alone else 0)
         prepared = upstream.statements.get(key)
         closing, upstream.statements.closing = upstream.statements.closing, b""
         if prepared is None:
@@ -182,8 +211,8 @@ class PreparedCommands(Answers):
         request = call.request
         if request[HEADER] == COM_STMT_EXECUTE:
             request = execution(request, executing, prepared)
-            long_data = [data[: HEADER + 1] + number + data[HEADER + 5 :] for data in executing.long_data]
-            executing.long_data.clear()
+            long_data = [number if data is None else data for data in executing.long_data]
+            self.drop_long_data(executing)
             call.request = closing + b"".join(long_data) + request
         else:
             call.request = closing + request[: HEADER + 1] + number + request[HEADER + 5 :]

@@ -5,6 +5,7 @@ https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.ht
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import i64
@@ -31,7 +32,8 @@ class Requests(Owner):
         self._left: i64 = 0  # bytes of the current packet that are still to be passed on, of an unfinished request
         self._continues: bool = False  # another packet of it follows
         self._file: bool = False  # it is a file that the server asked for; an empty packet ends it
-        self._swallowing: bool = False  # it was refused: what still comes of it is thrown away
+        self._swallowing: bool = False  # no call takes what still comes of it: it is thrown away ...
+        self._keeping: Callable[[bytes], None] | None = None  # ... or kept
         self.sequence: int = 0  # of the packet that came last
 
     def feed(self, data: bytes) -> None:
@@ -72,7 +74,9 @@ class Requests(Owner):
             ProtocolError: it is empty.
         """
         if self._swallowing:
-            self.piece()
+            piece = self.piece()
+            if piece and self._keeping is not None:
+                self._keeping(piece)
             self._swallowing = self._is_incomplete()
         at, data = self._at, self._data
         n: i64 = len(data)
@@ -129,6 +133,12 @@ class Requests(Owner):
     def discard(self) -> None:
         """See ServerCodec."""
         self._swallowing = True
+        self._keeping = None
+
+    def keep(self, keeping: Callable[[bytes], None]) -> None:
+        """No call takes the rest of the unfinished request, but this does, piece by piece."""
+        self._swallowing = True
+        self._keeping = keeping
 
     def expect_file(self) -> None:
         """What comes next is a file, packet by packet, up to an empty one."""

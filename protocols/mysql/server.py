@@ -86,6 +86,7 @@ from protocols.mysql.upstream import ANY, ONE_PACKET, PREPARE, ROWS_ONLY, MysqlU
 from protocols.mysql.verbs import BY_NAME
 
 _PLAIN_USES: Final = USES_LAST_INSERT_ID | USES_WARNINGS  # dealt with ahead of the statement, see preface
+_FORGET_WARNINGS: Final = b"SELECT 1 FROM (SELECT 1) AS t"  # MariaDB keeps them until a statement uses a table
 _ERRORS: Final = {
     LIMITED: ER_USER_LIMIT_REACHED,
     BUSY: ER_CON_COUNT,
@@ -124,6 +125,8 @@ class MysqlServer(PreparedCommands):
             if call is not None:
                 call.unfinished = self.unfinished()
                 return call
+            if self.unfinished():
+                self.discard()  # no call will take the rest of it: it must not reach anybody as something else
 
     def _asks_for_insert_id(self, request: bytes) -> bool:
         if request[HEADER] == COM_QUERY:
@@ -235,14 +238,16 @@ class MysqlServer(PreparedCommands):
             if statement.uses & USES_LAST_INSERT_ID and upstream.insert_mark != self.insert_mark:
                 upstream.insert_mark = self.insert_mark
                 return self._ahead(b"SET last_insert_id=%d" % self.last_insert_id, now)
-            if statement.uses & USES_WARNINGS and self.warnings_of is not upstream:
-                self.warnings_of = upstream
-                return self._ahead(b"DO 0", now)  # nobody sees what somebody else was warned of
+            if statement.uses & USES_WARNINGS and not self.warned:
+                self.warned = True
+                return self._ahead(_FORGET_WARNINGS, now)  # nobody sees what somebody else was warned of
+        self.warned = True
         executing = self.executing
         if executing is not None:
             return self.execute_here(call, executing, upstream, now)
         if call.shape == PREPARE:
-            upstream.preparing = self.key(self.preparing[0])
+            text = self.preparing[0]
+            upstream.preparing = self.key(text, self.last_statement_id + 1 if self.is_being_fetched(text, None) else 0)
         if upstream.statements.closing:
             call.request = upstream.statements.closing + call.request
             upstream.statements.closing = b""

@@ -153,7 +153,7 @@ class MysqlUpstream(UpstreamCodec):
                 self._skip = HEADER + length
                 continue
             if after > n:
-                if length > MAX_CONTROL:
+                if length > MAX_CONTROL and n - pos > HEADER:
                     raise ProtocolError("an OK or ERR packet is too long")
                 break
             found = self._control(data, pos, length, pos - start, call)
@@ -302,7 +302,7 @@ class MysqlUpstream(UpstreamCodec):
                 if status & SERVER_SESSION_STATE_CHANGED:
                     changed = reader.lenenc_bytes()
                     self._without_state(data, at, length, offset, info, call)
-        owner = self.owner if call.receiver is not None else None
+        owner = self.owner if call.receiver is not None and call.barrier else None  # not behind a preface
         if owner is not None:
             if changed:
                 _tell(owner, changed)
@@ -318,7 +318,7 @@ class MysqlUpstream(UpstreamCodec):
     def _without_state(self, data: bytes, at: i64, length: i64, offset: i64, info: bytes, call: Call) -> None:
         """What a client gets that does not track session state."""
         owner = self.owner
-        if owner is None or owner.keeps_track or call.receiver is None:
+        if owner is None or not call.observed or call.receiver is None:
             return
         reader = Reader(data, at + 1, at + length)
         reader.lenenc()
