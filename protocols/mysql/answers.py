@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-from protocols.call import TRANSACTION, Call, Verb
+from protocols.call import DDL, TRANSACTION, Call, Verb
 from protocols.errors import ProtocolError
 from protocols.mysql.assignments import parse
 from protocols.mysql.auth import NATIVE, SHA2
@@ -43,6 +43,7 @@ from protocols.mysql.statements import (
     Statement,
     lone_function,
     read_kill,
+    replace_functions,
 )
 from protocols.mysql.tag import Tag
 from protocols.mysql.verbs import BY_NAME
@@ -63,6 +64,7 @@ _OFFERED: Final = (
     | CLIENT_DEPRECATE_EOF
 )
 NO_STATEMENT: Final = Statement(b"", [BY_NAME["PING"]])  # of commands that are no statement
+OWN_NUMBERS: Final = USES_CONNECTION_ID | USES_FOUND_ROWS | USES_ROW_COUNT
 _NONCE: Final = 20  # bytes; printable ones, since a NUL would end it
 _PRINTABLE: Final = bytes(33 + byte % 90 for byte in range(256))
 
@@ -254,15 +256,25 @@ class Answers(SessionState):
 
         return self.answered(BY_NAME["RESET CONNECTION"], reset, now)
 
-    def lone_function(self, sql: bytes, statement: Statement, now: float) -> Call | None:
-        """``SELECT CONNECTION_ID()`` and kin, whose answer only this session knows. None: the server is asked.
+    def with_own_numbers(self, sql: bytes, statement: Statement, now: float) -> bytes:
+        """A text with the session's own numbers in the place of CONNECTION_ID() and kin; not in definitions: they last.
 
-        What asks for FOUND_ROWS() in any other form keeps its connection from now on.
+        FOUND_ROWS() among several statements may be about one of these: then the connection is kept from now on.
         """
+        if any(verb.effect == DDL for verb in statement.verbs):
+            return sql
+        numbers = {b"CONNECTION_ID": self.connection_id}
+        if self.pin is None and statement.uses & (USES_FOUND_ROWS | USES_ROW_COUNT):
+            if statement.count == 1:
+                numbers |= {b"FOUND_ROWS": int(self.rows), b"ROW_COUNT": self.affected}
+            else:
+                self.hold("FOUND_ROWS()" if statement.uses & USES_FOUND_ROWS else "ROW_COUNT()", now)
+        return replace_functions(sql, numbers)
+
+    def lone_function(self, sql: bytes, statement: Statement, now: float, *, binary: bool = False) -> Call | None:
+        """``SELECT CONNECTION_ID()`` and kin, whose answer only this session knows. None: the server is asked."""
         found = lone_function(sql)
         if found is None:
-            if self.pin is None and statement.uses & (USES_FOUND_ROWS | USES_ROW_COUNT):
-                self.hold("FOUND_ROWS()" if statement.uses & USES_FOUND_ROWS else "ROW_COUNT()", now)
             return None
         function, column = found
         if statement.uses & USES_CONNECTION_ID:
@@ -274,7 +286,7 @@ class Answers(SessionState):
 
         def tell() -> bytes:
             self.rows, self.affected = 1, -1
-            return one_number(column, value, self.capabilities, self.status())
+            return one_number(column, value, self.capabilities, self.status(), binary=binary)
 
         return self.answered(statement.verb, tell, now)
 

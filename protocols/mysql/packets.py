@@ -173,8 +173,8 @@ def read_error(payload: bytes) -> tuple[int, str, str]:
     return number, state, message.decode("utf-8", "replace")
 
 
-def one_number(name: bytes, value: int, capabilities: int, status: int) -> bytes:
-    """A text result set of one row and one BIGINT column: what ``SELECT <name>`` replies. Sequence from 1."""
+def one_number(name: bytes, value: int, capabilities: int, status: int, *, binary: bool = False) -> bytes:
+    """A result set of one row and one BIGINT column: what ``SELECT <name>`` replies. Sequence from 1."""
     empty = lenenc_bytes(b"")
     fixed = BINARY_COLLATION.to_bytes(2, "little") + (21).to_bytes(4, "little")
     fixed += bytes([TYPE_LONGLONG]) + _NOT_NULL_BINARY.to_bytes(2, "little") + b"\0\0\0"
@@ -184,7 +184,7 @@ def one_number(name: bytes, value: int, capabilities: int, status: int) -> bytes
     end = bytes([EOF_PACKET])
     if not capabilities & CLIENT_DEPRECATE_EOF:
         payloads.append(end + b"\0\0" + flags)
-    payloads.append(lenenc_bytes(b"%d" % value))
+    payloads.append(b"\0\0" + value.to_bytes(8, "little", signed=True) if binary else lenenc_bytes(b"%d" % value))
     payloads.append(end + b"\0\0" + flags + (b"\0\0" if capabilities & CLIENT_DEPRECATE_EOF else b""))
     return b"".join([packet(payload, i + 1) for i, payload in enumerate(payloads)])
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from protocols.call import Call, Verb
+from protocols.call import DDL, Call, Verb
 from protocols.errors import ProtocolError
-from protocols.mysql.answers import NO_STATEMENT, Answers
+from protocols.mysql.answers import NO_STATEMENT, OWN_NUMBERS, Answers
 from protocols.mysql.assignments import parse
 from protocols.mysql.constants import (
     COM_STMT_EXECUTE,
@@ -84,7 +84,7 @@ class PreparedCommands(Answers):
         statement = self.shared.statements.find(text, self.sql_mode)
         if len(self.statements) >= MAX_STATEMENTS:
             return self.said_now(BY_NAME["STMT PREPARE"], TOO_MANY_STATEMENTS, now)
-        if statement.uses & USES_CONNECTION_ID and not self.unfinished():
+        if statement.uses & USES_CONNECTION_ID and not self.unfinished() and statement.verb.effect != DDL:
             text = replace_connection_id(text, self.connection_id)
             request = command(COM_STMT_PREPARE, text)
         call = self.forward(request, BY_NAME["STMT PREPARE"], PREPARE, now)
@@ -134,6 +134,10 @@ class PreparedCommands(Answers):
         call = self.forward(request, statement.verb, ANY, now, statement)
         self.executing = known
         if statement.special == SET:
+        if statement.uses & OWN_NUMBERS:
+            answered = self.lone_function(known.text, statement, now, binary=True)
+            if answered is not None:
+                return answered
             self.read_set(known.text)
         if request[HEADER + 5] & CURSOR_READ_ONLY:
             self.errand = "cursor"

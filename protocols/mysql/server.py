@@ -23,7 +23,7 @@ from protocols.fault import (
     UNSUPPORTED,
     Fault,
 )
-from protocols.mysql.answers import LoginRefused
+from protocols.mysql.answers import OWN_NUMBERS, LoginRefused
 from protocols.mysql.constants import (
     COM_BINLOG_DUMP,
     COM_BINLOG_DUMP_GTID,
@@ -73,14 +73,10 @@ from protocols.mysql.statements import (
     NONE,
     SET,
     USE,
-    USES_CONNECTION_ID,
-    USES_FOUND_ROWS,
     USES_LAST_INSERT_ID,
-    USES_ROW_COUNT,
     USES_WARNINGS,
     Statement,
     read_use,
-    replace_connection_id,
 )
 from protocols.mysql.upstream import ANY, ONE_PACKET, PREPARE, ROWS_ONLY, MysqlUpstream
 from protocols.mysql.verbs import BY_NAME
@@ -164,8 +160,8 @@ class MysqlServer(PreparedCommands):
             answered = self._special(sql, statement, now)
             if answered is not None:
                 return answered
-            if statement.uses & USES_CONNECTION_ID and not self.unfinished():
-                request = command(COM_QUERY, replace_connection_id(sql, self.connection_id))
+            if statement.uses & OWN_NUMBERS and not self.unfinished():
+                request = command(COM_QUERY, self.with_own_numbers(sql, statement, now))
         call = self.forward(request, statement.verb, ANY, now, statement)
         if statement.special == SET:
             self.read_set(sql)
@@ -186,7 +182,7 @@ class MysqlServer(PreparedCommands):
             schema = read_use(sql)
             if schema is not None and self.shared.knows_schema(schema, now):
                 return self._schema_known(schema, statement.verb, now)
-        if statement.uses & (USES_CONNECTION_ID | USES_FOUND_ROWS | USES_ROW_COUNT):
+        if statement.uses & OWN_NUMBERS:
             return self.lone_function(sql, statement, now)
         return None
 
@@ -208,6 +204,7 @@ class MysqlServer(PreparedCommands):
             self.retag(self.current_tag().with_schema(schema))
             return self.ok()
 
+            self.settle(now)  # its character set may be one that pins
         return self.answered(verb, take, now)
 
     def _init_db(self, request: bytes, now: float) -> Call:
@@ -237,7 +234,7 @@ class MysqlServer(PreparedCommands):
         if statement is not None and statement.uses & _PLAIN_USES:
             if statement.uses & USES_LAST_INSERT_ID and upstream.insert_mark != self.insert_mark:
                 upstream.insert_mark = self.insert_mark
-                return self._ahead(b"SET last_insert_id=%d" % self.last_insert_id, now)
+                return self._ahead(b"SELECT LAST_INSERT_ID(%d)" % self.last_insert_id, now)
             if statement.uses & USES_WARNINGS and not self.warned:
                 self.warned = True
                 return self._ahead(_FORGET_WARNINGS, now)  # nobody sees what somebody else was warned of

@@ -21,13 +21,13 @@ from protocols.mysql.constants import (
     SERVER_STATUS_LAST_ROW_SENT,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from protocols.mysql.effects import is_all_reported, is_lasting, reported, said
+from protocols.mysql.effects import OWN, is_all_reported, is_lasting, reported, said
 from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
 from protocols.mysql.packets import command, first_value
 from protocols.mysql.prepared import ClientStatement
 from protocols.mysql.requests import Requests
 from protocols.mysql.shared import SESSION_MODE, Shared
-from protocols.mysql.statements import SET, USES_WARNINGS, Statement
+from protocols.mysql.statements import SET, USES_NEXTVAL, USES_WARNINGS, Statement
 from protocols.mysql.tag import Tag
 from protocols.mysql.upstream import MysqlUpstream
 
@@ -131,6 +131,8 @@ class SessionState(Requests):
                 self.upstream.insert_mark = self.insert_mark
         if warnings:
             self.once = "warnings"
+        elif statement is not None and statement.uses & USES_NEXTVAL:
+            self.once = "NEXTVAL()"  # LASTVAL() may follow
         elif statement is None or not statement.uses & USES_WARNINGS:
             self.once = ""
         executing = self.executing
@@ -248,6 +250,8 @@ class SessionState(Requests):
             if statement.pins != "SET" or not self.variables or not is_all_reported(self.text):
                 return False
         else:
+            if not OWN.isdisjoint(self.variables):
+                return False  # SET last_insert_id: what is saved and set again is what an INSERT made
             known = said(assignments, shared.facts)
             if known is None:
                 return False

@@ -352,6 +352,12 @@ def lone_function(sql: bytes) -> tuple[str, bytes] | None:
 
 def replace_connection_id(sql: bytes, value: int) -> bytes:
     """The text with a number in the place of every CONNECTION_ID(), in its first ``LONGEST`` bytes."""
+    return replace_functions(sql, {b"CONNECTION_ID": value})
+
+
+def replace_functions(sql: bytes, values: dict[bytes, int]) -> bytes:
+    """The text with numbers in the place of calls of these functions, in its first ``LONGEST`` bytes."""
+    value = 0
     parts: list[bytes] = []
     kept: i64 = 0
     begin: i64 = 0
@@ -363,11 +369,13 @@ def replace_connection_id(sql: bytes, value: int) -> bytes:
             continue
         if kind == WORD or kind == QUOTED:
             begin = lexer.start
-            seen = 1 if last != _DOT and unquote(sql[begin : lexer.end]).upper() == b"CONNECTION_ID" else 0
+            name = unquote(sql[begin : lexer.end]).upper()
+            seen = 1 if last != _DOT and name in values else 0
+            value = values.get(name, 0)
         elif seen == 1 and kind == _OPEN:
             seen = 2
         elif seen == 2 and kind == _CLOSE:
-            parts += [sql[kept:begin], b"%d" % value]
+            parts += [sql[kept:begin], b"%d" % value if value >= 0 else b"(%d)" % value]
             kept = lexer.end
             if _JOINS.match(sql, kept) is not None:
                 parts.append(b" ")

@@ -99,8 +99,16 @@ def sql_text(value: bytes) -> bytes | None:
 
 
 def assign(settings: dict[str, bytes]) -> bytes:
-    """A SET statement; an empty text means the default."""
-    parts = [name.encode() + b"=" + (value or b"DEFAULT") for name, value in sorted(settings.items())]
+    """A SET statement; an empty text means the default.
+
+    Character sets go by SET NAMES where that can say them: only so results get the collation, too, which columns show.
+    """
+    parts: list[bytes] = []
+    charset, collation = settings.get(CHARSET_SETTINGS[0]), settings.get(CHARSET_SETTINGS[3])
+    if charset and collation and all(settings.get(name) == charset for name in CHARSET_SETTINGS[:3]):
+        parts.append(b"NAMES %b COLLATE %b" % (charset, collation))
+        settings = {name: value for name, value in settings.items() if name not in CHARSET_SETTINGS}
+    parts += [name.encode() + b"=" + (value or b"DEFAULT") for name, value in sorted(settings.items())]
     return b"SET " + b",".join(parts)
 
 
@@ -111,6 +119,8 @@ def changes(have: Tag, want: Tag) -> list[bytes]:
         commands.append(command(COM_SET_OPTION, b"\0\0" if want.multi_statements else b"\1\0"))
     if have.settings != want.settings:
         differing = {name: value for name, value in want.settings.items() if have.settings.get(name) != value}
+        if any(name in differing for name in CHARSET_SETTINGS):
+            differing |= {name: want.settings[name] for name in CHARSET_SETTINGS if name in want.settings}
         differing |= {name: b"" for name in have.settings if name not in want.settings}
         commands.append(command(COM_QUERY, assign(differing)))
     if have.schema != want.schema:

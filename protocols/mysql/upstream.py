@@ -297,11 +297,10 @@ class MysqlUpstream(UpstreamCodec):
             affected, insert_id = reader.lenenc(), reader.lenenc()
             status = reader.integer(2)
             warnings = reader.integer(2)
-            if reader.left() > 0:
+            if status & SERVER_SESSION_STATE_CHANGED and reader.left() > 0:  # else a message is all that there is
                 info = reader.lenenc_bytes()
-                if status & SERVER_SESSION_STATE_CHANGED:
-                    changed = reader.lenenc_bytes()
-                    self._without_state(data, at, length, offset, info, call)
+                changed = reader.lenenc_bytes()
+                self._without_state(data, at, length, offset, info, call)
         owner = self.owner if call.receiver is not None and call.barrier else None  # not behind a preface
         if owner is not None:
             if changed:
