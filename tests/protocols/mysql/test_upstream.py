@@ -403,7 +403,7 @@ def test_what_goes_ahead_of_a_call_changes_nothing_of_its_reply() -> None:
         one.hears(okay(insert_id=5, affected=1))
         one.hears_cleanup(table(1, [text_row(b"5")]))
     assert client.says("SELECT LAST_INSERT_ID(), 1") == ["SELECT (observed, barrier, pin SELECT)"]
-    assert client.forwarded[-1] == query("SET last_insert_id=5")
+    assert client.forwarded[-1] == query("SELECT LAST_INSERT_ID(5)")
     assert client.hears(okay(state=tracked(("last_insert_id", "5")), warnings=1)) == b""
     reply = table(2, [text_row(b"5", b"1")])
     assert client.hears(reply) == reply
