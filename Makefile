@@ -12,7 +12,7 @@ SUITE = -m pytest -n 2 --dist worksteal $(QUICK) $(PYTEST)
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test test-full format bench-redis clean venv lint types layers compile servers test-interpreted test-compiled
+.PHONY: help run test test-full format bench-redis bench-mysql clean venv lint types layers compile servers test-interpreted test-compiled
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-18s%s\n", $$1, $$2 }'
@@ -32,6 +32,9 @@ format: venv ## rewrite the sources as `make lint` wants them
 
 bench-redis: compile $(VENV)/.bench servers ## poolgate beside Envoy and nutcracker, into a table and a plot
 	$(BIN)/python -m bench redis $(ARGS)
+
+bench-mysql: compile $(VENV)/.bench servers ## poolgate beside HAProxy before a MariaDB, into a table and a plot
+	$(BIN)/python -m bench mysql $(ARGS)
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -4,58 +4,77 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bench import profiling
-from bench.peers import PEERS
+from bench.poolgate import GOVERNED
 from bench.process import BenchError, end_on_sigterm
 from bench.run import Wish, run, write
-from bench.workloads import WORKLOADS
+from bench.suite import Suite
+from bench.suites import SUITES
 
 RESULTS = Path("bench", "results")  # below the current folder
+T = TypeVar("T")
 
 
 def main(words: list[str] | None = None) -> None:
     """Obey the command line."""
     parser = argparse.ArgumentParser(prog="poolgate bench", description=__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
-    _redis_options(parts.add_parser("redis", help="poolgate, Envoy and nutcracker before a Redis"))
+    for suite in SUITES.values():
+        _suite_options(parts.add_parser(suite.name, help=suite.help), suite)
     _profile_options(parts.add_parser("profile", help="where the time of one peer goes under one workload"))
     said = parser.parse_args(words)
     end_on_sigterm()
     try:
-        _obey(said)
+        _profile(said) if said.part == "profile" else _bench(SUITES[said.part], said)
     except BenchError as problem:
         sys.exit(f"bench: {problem}")
     except KeyboardInterrupt:
         sys.exit("bench: stopped; everything that was started has been ended")
 
 
-def _obey(said: argparse.Namespace) -> None:
-    if said.part == "profile":
-        print(profiling.run(PEERS[said.peer], WORKLOADS[said.workload], said.out))
-        return
+def _bench(suite: Suite[Any, Any], said: argparse.Namespace) -> None:
     rounds = said.rounds or (2 if said.quick else 5)
-    told = run(Wish(said.only, said.peers, rounds, said.quick, said.out))
+    told = run(suite, Wish(said.only, said.peers, rounds, said.quick))
     for path in write(told, said.out):
         print(f"wrote {path.name}")
     for verdict in told.verdicts:
         print(verdict)
 
 
-def _redis_options(parser: argparse.ArgumentParser) -> None:
+def _profile(said: argparse.Namespace) -> None:
+    suite = SUITES[said.protocol]
+    peer, workload = _one(suite.peers, said.peer), _one(suite.workloads, said.workload or suite.profiled)
+    print(profiling.run(suite, peer, workload, said.out))
+
+
+def _suite_options(parser: argparse.ArgumentParser, suite: Suite[Any, Any]) -> None:
+    workloads, peers = suite.workloads, suite.peers
     parser.add_argument("--rounds", type=int, default=0, help="interleaved rounds (5; 2 with --quick)")
     parser.add_argument("--quick", action="store_true", help="fewer requests and rounds: to see that it works")
-    parser.add_argument("--only", type=_names(WORKLOADS), default=list(WORKLOADS), metavar="WORKLOAD,...")
-    parser.add_argument("--peers", type=_names(PEERS), default=list(PEERS), metavar="PEER,...")
+    parser.add_argument("--only", type=_names(workloads), default=list(workloads), metavar="WORKLOAD,...")
+    parser.add_argument("--peers", type=_names(peers), default=list(peers), metavar="PEER,...")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are written")
 
 
 def _profile_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workload", choices=sorted(WORKLOADS), default="c50")
-    parser.add_argument("--peer", choices=sorted(PEERS), default="poolgate-governed")
+    parser.add_argument("--protocol", choices=sorted(SUITES), default="redis")
+    parser.add_argument("--workload", help="one of the protocol's; " + _defaults())
+    parser.add_argument("--peer", default=GOVERNED)
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the summary is written")
+
+
+def _defaults() -> str:
+    return ", ".join(f"{suite.name}: {suite.profiled}" for suite in SUITES.values())
+
+
+def _one(known: Mapping[str, T], name: str) -> T:
+    if name not in known:
+        raise BenchError(f"{name} is unknown; known: {', '.join(known)}")
+    return known[name]
 
 
 def _names(known: Iterable[str]) -> Callable[[str], list[str]]:

@@ -8,34 +8,30 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import peers
 from bench.process import BenchError
 
 VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 
 
-def facts() -> dict[str, str]:
+def facts(versions: dict[str, str]) -> dict[str, str]:
     """Kernel, CPU, and the version of everything that takes part."""
     return {
         "kernel": platform.release(),
         "cpu": _cpu_model(),
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
-        "redis-server": _version(["redis-server", "--version"]),
-        "redis-benchmark": _version(["redis-benchmark", "--version"]),
-        "envoy": _version_of(peers.envoy_binary, "--version"),
-        "nutcracker": _version_of(peers.nutcracker_binary, "--version"),
+        **versions,
         "poolgate": f"{_package('poolgate')} ({poolgate_form()})",
         "uvloop": _package("uvloop"),
-        "openssl": _version(["openssl", "version"]),
+        "openssl": version_of("openssl", "version"),
     }
 
 
 def poolgate_form() -> str:
-    """Whether the poolgate that `bench.peers` starts is compiled; `-I` hides the checkout that we stand in."""
+    """Whether the poolgate that `bench.poolgate` starts is compiled; `-I` hides the checkout that we stand in."""
     if not Path(sys.executable).with_name("poolgate").exists():
         return "interpreted, from the checkout"
     line = [sys.executable, "-I", "-c", "import protocols.redis.scan as scan; print(scan.__file__)"]
@@ -56,17 +52,12 @@ def _package(name: str) -> str:
         return "not installed"
 
 
-def _version_of(binary: Callable[[], str], *words: str) -> str:
+def version_of(program: str | Callable[[], str], *words: str) -> str:
+    """The version that a program tells; it may have to be found first."""
     try:
-        return _version([binary(), *words])
-    except BenchError:
-        return "not installed"
-
-
-def _version(command: Sequence[str]) -> str:
-    try:
+        command = [program if isinstance(program, str) else program(), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except OSError:
+    except (BenchError, OSError):
         return "not installed"
     found = VERSION.search((done.stdout + done.stderr).replace(command[0], ""))
     return found[0] if found else "unknown"

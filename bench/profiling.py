@@ -7,46 +7,47 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench import load
+from bench.generator import Load
 from bench.limits import raise_open_files
-from bench.peers import Peer, standing
+from bench.peer import Peer, standing
 from bench.process import BenchError
-from bench.stage import redis_server
-from bench.workloads import Workload
+from bench.suite import S, Suite, W
 
 RATE = "997"  # samples a second; prime, so that it does not keep step with any timer
 TOP = 40
 
 
-def run(peer: Peer, workload: Workload, out: Path) -> str:
+def run(suite: Suite[W, S], peer: Peer[S], workload: W, out: Path) -> str:
     """Profile the peer's process under each test of the workload; returns what was written."""
     if shutil.which("perf") is None:
         raise BenchError("perf is not installed (apt-get install linux-perf)")
-    if workload.kind == "idle":
-        raise BenchError("the idle workload has no time to profile")
+    if workload.kind in suite.unloaded:
+        raise BenchError(f"the workload {workload.name} has no time to profile")
+    if reason := suite.lacking(workload):
+        raise BenchError(reason)
     raise_open_files()
     out.mkdir(parents=True, exist_ok=True)
     parts = []
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
-        redis_server(workload, Path(directory)) as stage,
+        suite.stage(workload, Path(directory)) as stage,
         standing(peer, stage) as ready,
     ):
         pid = stage.pid if ready.pid is None else ready.pid
         for test in workload.tests:
-            line = load.command(workload, test, ready.target)
-            told = _record(pid, Path(directory, f"{test}.perf"), workload, line)
-            parts.append(f"# {peer.name}, {workload.name} {test}\n{told}")
+            with suite.load(ready.target, stage, test) as load:
+                told = _record(pid, Path(directory, f"{test}.perf"), load, workload.requests)
+            parts.append(f"# {peer.name}, {suite.name} {workload.name} {test}\n{told}")
     text = "\n".join(parts)
-    out.joinpath(f"profile-{peer.name}-{workload.name}.txt").write_text(text)
+    out.joinpath(f"profile-{suite.name}-{peer.name}-{workload.name}.txt").write_text(text)
     return text
 
 
-def _record(pid: int, data: Path, workload: Workload, line: list[str]) -> str:
+def _record(pid: int, data: Path, load: Load, requests: int) -> str:
     command = ["perf", "record", "-e", "cpu-clock", "-F", RATE, "-g", "-p", str(pid), "-o", str(data)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as perf:
         try:
-            result = load.run(workload, line)
+            result = load.run(requests)
         finally:
             perf.send_signal(2)  # perf writes its file on SIGINT
             perf.wait(30)

@@ -5,54 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.peers import PEERS
+from bench.poolgate import PLAIN
+from bench.reading import Measurement
+from bench.suite import Column, Suite, Workload
 from bench.summary import Cell, Cells, Spread, ratio
 from bench.targets import SUBJECT, Verdict
-from bench.turn import Measurement
-from bench.workloads import Workload
 
-
-@dataclass(frozen=True)
-class Column:
-    """One figure in the tables."""
-
-    figure: str
-    title: str
-    digits: int
-    spread: bool = False
-
-
-LOADED = (
-    Column("rps", "requests/s", 0, spread=True),
-    Column("p50_ms", "p50 ms", 3),
-    Column("p99_ms", "p99 ms", 3),
-    Column("cpu_us", "proxy CPU us/req", 2, spread=True),
-    Column("cpu_user_us", "user", 2),
-    Column("cpu_system_us", "system", 2),
-    Column("redis_cpu_us", "Redis CPU us/req", 2, spread=True),
-    Column("rss_mb", "RSS MB", 1),
-    Column("rss_peak_mb", "peak MB", 1),
-    Column("upstream_connections", "upstream conns", 0),
-    Column("generator_busy", "generator busy", 2),
-    Column("others_busy", "others busy", 2),
-)
-IDLE = (
-    Column("rss_start_mb", "RSS at start MB", 1, spread=True),
-    Column("kb_per_client", "KB per connected client", 2, spread=True),
-    Column("kb_per_used_client", "KB per client after one request", 2, spread=True),
-    Column("kb_per_burst_client", "KB per client after all asked at once", 2, spread=True),
-    Column("rss_mb", "RSS MB", 1),
-    Column("rss_peak_mb", "peak MB", 1),
-)
 QUIET = 0.3  # cores that processes outside of the benchmark may use before its throughput means little
-BASES = ("direct", "envoy", "envoy-batching", "nutcracker")
-RATIOS = (("rps", "requests/s"), ("p50_ms", "p50"), ("cpu_us", "proxy CPU"), ("redis_cpu_us", "Redis CPU"))
 
 
 @dataclass(frozen=True)
 class Run:
     """Everything about one run of the benchmark."""
 
+    suite: Suite[Any, Any]
     machine: dict[str, str]
     workloads: list[Workload]
     absent: dict[str, str]
@@ -84,7 +50,7 @@ def as_json(run: Run) -> dict[str, Any]:
 
 def as_markdown(run: Run) -> str:
     """The tables that people read."""
-    parts = ["# Redis: poolgate and its peers", _preface(run), "## Targets", _verdicts(run.verdicts)]
+    parts = [f"# {run.suite.server}: poolgate and its peers", _preface(run), "## Targets", _verdicts(run.verdicts)]
     for workload in run.workloads:
         parts += [f"## {workload.name}: {workload.about}", _tables(run, workload)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -106,7 +72,9 @@ def _preface(run: Run) -> str:
     if run.quick:
         lines.append("\n**A quick run: too short for conclusions.**")
     lines += [f"Not taking part: {name}: {reason}." for name, reason in run.absent.items()]
-    lines += [f"- `{name}`: {PEERS[name].about}" for name in dict.fromkeys(cell.peer for cell in run.cells.values())]
+    lines += [
+        f"- `{name}`: {run.suite.peers[name].about}" for name in dict.fromkeys(cell.peer for cell in run.cells.values())
+    ]
     return "\n".join(lines).replace("\nMachine", "\n\nMachine").replace("\n- ", "\n\n- ", 1)
 
 
@@ -120,14 +88,14 @@ def _verdicts(found: list[Verdict]) -> str:
 
 
 def _tables(run: Run, workload: Workload) -> str:
-    columns = IDLE if workload.kind == "idle" else LOADED
+    columns = run.suite.columns.get(workload.kind) or _loaded(run.suite)
     parts = []
     for test in workload.tests:
         cells = [cell for cell in run.cells.values() if (cell.workload, cell.test) == (workload.name, test)]
         if cells:
             parts += [f"### {workload.name} {test}", table(_rows(cells, columns))]
-        if workload.kind != "idle":
-            parts.append(_ratios(run.cells, workload.name, test))
+        if workload.kind not in run.suite.unloaded:
+            parts.append(_ratios(run, workload.name, test))
         parts += [f"Disqualified: `{cell.peer}`: {fault}" for cell in cells for fault in sorted(set(cell.faults))]
     return "\n\n".join(part for part in parts if part)
 
@@ -148,11 +116,31 @@ def number(found: Spread | None, column: Column) -> str:
     return f"{text} ({found.low:,.{column.digits}f}..{found.high:,.{column.digits}f})" if column.spread else text
 
 
-def _ratios(cells: Cells, workload: str, test: str) -> str:
-    rows: list[tuple[str, ...]] = [("ratio", *(f"to {base}" for base in BASES))]
-    for subject in ("poolgate", SUBJECT):
-        for figure, title in RATIOS:
-            values = [ratio(cells, workload, test, figure, subject, base) for base in BASES]
+def _loaded(suite: Suite[Any, Any]) -> tuple[Column, ...]:
+    """What is told of a peer under load."""
+    return (
+        Column("rps", "requests/s", 0, spread=True),
+        Column("p50_ms", "p50 ms", 3),
+        Column("p99_ms", "p99 ms", 3),
+        Column("cpu_us", "proxy CPU us/req", 2, spread=True),
+        Column("cpu_user_us", "user", 2),
+        Column("cpu_system_us", "system", 2),
+        Column(suite.server_cpu, f"{suite.server} CPU us/req", 2, spread=True),
+        Column("rss_mb", "RSS MB", 1),
+        Column("rss_peak_mb", "peak MB", 1),
+        Column("upstream_connections", "upstream conns", 0),
+        Column("generator_busy", "generator busy", 2),
+        Column("others_busy", "others busy", 2),
+    )
+
+
+def _ratios(run: Run, workload: str, test: str) -> str:
+    bases = run.suite.bases
+    rows: list[tuple[str, ...]] = [("ratio", *(f"to {base}" for base in bases))]
+    told = (("rps", "requests/s"), ("p50_ms", "p50"), ("cpu_us", "proxy CPU"))
+    for subject in (PLAIN, SUBJECT):
+        for figure, title in (*told, (run.suite.server_cpu, f"{run.suite.server} CPU")):
+            values = [ratio(run.cells, workload, test, figure, subject, base) for base in bases]
             if any(value is not None for value in values):
                 rows.append((f"{subject}: {title}", *("" if value is None else f"{value:.2f}" for value in values)))
     return table(rows) if len(rows) > 1 else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.turn import Measurement
+from bench.reading import Measurement
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""What was promised, as data, and whether it was kept."""
+"""Whether what was promised was kept. Each protocol has its promises in a `targets.py` of its own."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from bench.poolgate import GOVERNED
 from bench.summary import Cells, ratio
 
-SUBJECT = "poolgate-governed"
-ENVOYS = ("envoy", "envoy-batching")  # compared with whichever of them did better
+SUBJECT = GOVERNED
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -19,7 +19,7 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True)
-class Target:
+class Promise:
     """A bound on a figure of the governed poolgate, absolute or as a ratio to other peers in the same run."""
 
     text: str
@@ -36,7 +36,7 @@ class Target:
 class Verdict:
     """A target and what came of it; `measured` is None when the run cannot tell."""
 
-    target: Target
+    target: Promise
     measured: float | None
     base: str = ""
 
@@ -56,27 +56,7 @@ class Verdict:
         )
 
 
-def _pair(workload: str, figure: str, sign: str, bound: float, against: tuple[str, ...], text: str) -> list[Target]:
-    return [Target(f"{text}, {test}", workload, test, figure, sign, bound, against) for test in ("GET", "SET")]
-
-
-TARGETS = (
-    *_pair("c50", "cpu_us", "<=", 0.85, ENVOYS, "CPU per request without pipeline, to Envoy"),
-    *_pair("c50", "cpu_us", "<=", 1.05, ("nutcracker",), "CPU per request without pipeline, to nutcracker"),
-    *_pair("p16", "cpu_us", "<=", 0.3, ENVOYS, "CPU per request at pipeline 16, to Envoy"),
-    *_pair("p16", "rps", ">=", 2.5, ENVOYS, "requests/s at pipeline 16, to Envoy"),
-    Target("throughput with 1,000 clients, to direct", "c1000", "GET", "rps", ">=", 1.0, ("direct",)),
-    *_pair("c50", "redis_cpu_us", "<", 1.0, ("direct",), "Redis's own CPU per request, to direct"),
-    *_pair("p16", "redis_cpu_us", "<", 1.0, ("direct",), "Redis's own CPU per request at pipeline 16, to direct"),
-    Target("Redis's own CPU per request, 1,000 clients", "c1000", "GET", "redis_cpu_us", "<", 1.0, ("direct",)),
-    Target("connect-per-request, AUTH over TLS, to direct", "connect-tls", "GET", "rps", ">", 1.0, ("direct",)),
-    Target("idle memory", "idle", "idle", "rss_start_mb", "<=", 60.0, unit="MB"),
-    Target("added memory per idle client", "idle", "idle", "kb_per_client", "<=", 4.0, unit="KB"),
-    Target("the same after one request each", "idle", "idle", "kb_per_used_client", "<=", 4.0, unit="KB"),
-)
-
-
-def judge(cells: Cells, target: Target) -> Verdict:
+def judge(cells: Cells, target: Promise) -> Verdict:
     """Compare with the strongest of the named peers, or with the bound alone."""
     where = (target.workload, target.test)
     if not target.against:
@@ -90,6 +70,6 @@ def judge(cells: Cells, target: Target) -> Verdict:
     return Verdict(target, *hardest(known))
 
 
-def verdicts(cells: Cells) -> list[Verdict]:
+def verdicts(cells: Cells, targets: Iterable[Promise]) -> list[Verdict]:
     """Every target in turn."""
-    return [judge(cells, target) for target in TARGETS]
+    return [judge(cells, target) for target in targets]

@@ -74,6 +74,7 @@ install_others() {
     { have mariadbd && have mariadb-install-db; } || missing+=(mariadb-server)
     have sysbench || missing+=(sysbench)
     have haproxy || missing+=(haproxy)
+    have ip || missing+=(iproute2)
     [ ${#missing[@]} = 0 ] && return
     if debian_root; then
         install "${missing[@]}"

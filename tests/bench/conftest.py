@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("bench.run") else ["test_[!h]*.py"]  # test_hotpath needs nothing but the package
+collect_ignore_glob = (
+    [] if find_spec("bench.run") else ["test_[!h]*.py", "mysql/*", "redis/*"]
+)  # test_hotpath needs nothing but the package

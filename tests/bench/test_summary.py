@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.reading import Measurement, Reading
+from bench.redis.suite import REDIS
 from bench.refusals import counted
 from bench.report import Run, as_json, as_markdown
 from bench.run import order
 from bench.summary import Cells, Spread, ratio, summarise
-from bench.targets import SUBJECT, Target, judge, verdicts
-from bench.turn import Measurement, Reading
-from bench.workloads import WORKLOADS
+from bench.targets import SUBJECT, Promise, judge, verdicts
 
 
 def measured(peer: str, *values: float, figure: str = "cpu_us", fault: str | None = None) -> list[Measurement]:
@@ -26,7 +26,7 @@ def cells_of(**peers: tuple[float, ...]) -> Cells:
     return summarise([one for peer, values in peers.items() for one in measured(peer.replace("_", "-"), *values)])
 
 
-CPU = Target("CPU", "c50", "GET", "cpu_us", "<=", 0.85, ("envoy", "envoy-batching"))
+CPU = Promise("CPU", "c50", "GET", "cpu_us", "<=", 0.85, ("envoy", "envoy-batching"))
 
 
 def test_a_cell_is_the_median_and_the_extremes() -> None:
@@ -47,18 +47,18 @@ def test_a_target_is_judged_against_the_stronger_envoy(ours: float, word: str) -
 
 
 def test_more_is_judged_against_the_faster_envoy() -> None:
-    target = Target("rps", "c50", "GET", "cpu_us", ">=", 2.5, ("envoy", "envoy-batching"))
+    target = Promise("rps", "c50", "GET", "cpu_us", ">=", 2.5, ("envoy", "envoy-batching"))
     verdict = judge(cells_of(poolgate_governed=(25.0,), envoy=(10.0,), envoy_batching=(5.0,)), target)
     assert (verdict.measured, verdict.base, verdict.word) == (2.5, "envoy", "met")
 
 
 def test_an_absolute_target_needs_no_other_peer() -> None:
-    target = Target("memory", "c50", "GET", "cpu_us", "<=", 60.0, unit="MB")
+    target = Promise("memory", "c50", "GET", "cpu_us", "<=", 60.0, unit="MB")
     assert judge(cells_of(poolgate_governed=(61.0,)), target).word == "**missed**"
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
-    assert {verdict.word for verdict in verdicts({})} == {"not measured"}
+    assert {verdict.word for verdict in verdicts({}, REDIS.targets)} == {"not measured"}
     assert judge(cells_of(poolgate_governed=(8.0,)), CPU).word == "not measured"
 
 
@@ -70,7 +70,8 @@ def test_everyone_goes_first_once() -> None:
 def test_a_run_is_told_in_full() -> None:
     taken = [*measured(SUBJECT, 8.0, 9.0), *measured("envoy", 16.0, 17.0), *measured("direct", 1.0, fault="it broke")]
     cells = summarise(taken)
-    run = Run({"kernel": "6"}, [WORKLOADS["c50"]], {"nutcracker": "gone"}, taken, cells, verdicts(cells), 2, False, 0.1)
+    absent, judged = {"nutcracker": "gone"}, verdicts(cells, REDIS.targets)
+    run = Run(REDIS, {"kernel": "6"}, [REDIS.workloads["c50"]], absent, taken, cells, judged, 2, False, 0.1)
     text = as_markdown(run)
     assert "| CPU per request without pipeline, to Envoy, GET | <= 0.85 x | 0.52 x envoy | met |" in text
     assert "Disqualified: `direct`: it broke" in text
@@ -82,7 +83,7 @@ def test_a_run_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from bench import plot
 
-    plot.draw(cells_of(direct=(1.0, 2.0), envoy=(3.0, 4.0)), tmp_path / "x.png")
+    plot.draw(REDIS, cells_of(direct=(1.0, 2.0), envoy=(3.0, 4.0)), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000
 
 
@@ -97,3 +98,4 @@ x_calls_total{outcome="fatal",verb="GET"} 1.0
         'x_refused_total{policy="rate_limit"}': 3.0,
         'x_calls_total{outcome="fatal",verb="GET"}': 1.0,
     }
+    assert list(counted(text, tolerated="fatal")) == ['x_refused_total{policy="rate_limit"}']

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.peer import Address
+from bench.poolgate import BACKLOG, config
 from bench.process import LOOPBACK
-from bench.resp import Address
-from bench.stage import CLIENT_PASSWORD, Stage
+from bench.redis.stage import CLIENT_PASSWORD
+from bench.redis.stage import RedisStage as Stage
 
-MAX_CLIENTS = 20_000
-BACKLOG = 4096  # 1,000 clients arrive at once; a full backlog would measure SYN retries
 BATCH_DELAY = "0.001s"
 # Envoy's own batching, where something can be in flight to be batched: the size that did best here of 64 to 16,384.
 ENVOY_BATCH = {"c50": 64, "unix": 64, "v10k": 64, "p16": 4096, "c1000": 4096}
-GOVERNED: list[dict[str, Any]] = [  # every gate on, every limit far above the load
-    {"rate_limit": {"rate": "100000000/s", "burst": 100_000_000, "per": "client"}},
-    {"concurrency": {"max": 1_000_000}},
-    {"timeout": "5s"},
-    {"circuit_breaker": {"error_ratio": "50%", "min_calls": 20, "window": "10s", "open": "5s"}},
-]
 Config = dict[str, Any]
 
 
@@ -46,19 +40,10 @@ def poolgate(stage: Stage, listen: Address, admin: int, *, governed: bool) -> Co
         upstream["password"] = stage.password
     if stage.workload.upstream == "tls":
         upstream["tls"] = {"ca": str(stage.ca)}
-    address = f"unix:{listen}" if isinstance(listen, str) else f"{listen[0]}:{listen[1]}"
-    service: Config = {
-        "protocol": "redis",
-        "listen": [{"address": address, "backlog": BACKLOG}],
-        "upstream": upstream,
-        "pool": {"lanes": 2},
-        "limits": {"max_clients": MAX_CLIENTS},
-    }
+    service: Config = {"protocol": "redis", "upstream": upstream, "pool": {"lanes": 2}}
     if governed or stage.password is not None:
         service["clients"] = [{"user": "default", "password": CLIENT_PASSWORD}]
-    if governed:
-        service["policies"] = GOVERNED
-    return {"admin": f"{LOOPBACK}:{admin}", "log": {"level": "warning"}, "services": {"cache": service}}
+    return config("cache", service, listen, admin, governed=governed)
 
 
 def envoy(stage: Stage, listen: Address, admin: int, *, batching: bool) -> Config:

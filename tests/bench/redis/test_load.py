@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.load import Target, command, parse_connect, parse_csv
+from bench.generator import parse
+from bench.peer import Target
 from bench.process import BenchError, last_words, shown
-from bench.workloads import WORKLOADS, scaled
+from bench.redis.load import benchmark, parse_csv
+from bench.redis.workloads import WORKLOADS
 
 HEAD = (
     '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"'
@@ -31,13 +33,13 @@ def test_no_row_is_no_result() -> None:
 
 
 def test_the_connect_generator_is_read() -> None:
-    result = parse_connect('{"rps": 10.5, "p50_ms": 1.0, "p99_ms": 2.0, "errors": ["3 x refused"]}', busy=0.9)
+    result = parse('{"rps": 10.5, "p50_ms": 1.0, "p99_ms": 2.0, "errors": ["3 x refused"]}', busy=0.9)
     assert (result.rps, result.errors) == (10.5, ("3 x refused",))
 
 
 def test_redis_benchmark_is_the_same_for_all_but_the_address() -> None:
-    tcp = command(WORKLOADS["p16"], "GET", Target(("127.0.0.1", 7)))
-    unix = command(WORKLOADS["p16"], "GET", Target("/tmp/x.sock", "secret"))
+    tcp = benchmark(WORKLOADS["p16"], "GET", Target(("127.0.0.1", 7)), 800)
+    unix = benchmark(WORKLOADS["p16"], "GET", Target("/tmp/x.sock", "secret"), 800)
     assert tcp[:5] == ["redis-benchmark", "-h", "127.0.0.1", "-p", "7"]
     assert unix == ["redis-benchmark", "-s", "/tmp/x.sock", *tcp[5:], "-a", "secret"]
 
@@ -45,7 +47,7 @@ def test_redis_benchmark_is_the_same_for_all_but_the_address() -> None:
 @pytest.mark.parametrize("name", [name for name, workload in WORKLOADS.items() if workload.kind == "benchmark"])
 @pytest.mark.parametrize("factor", [1.0, 0.15, 0.02, 0.0])
 def test_requests_are_whole_pipelines_of_every_client(name: str, factor: float) -> None:
-    workload = scaled(WORKLOADS[name], factor)
+    workload = WORKLOADS[name].scaled(factor)
     assert workload.requests > 0
     assert workload.requests % (workload.pipeline * workload.clients) == 0
 

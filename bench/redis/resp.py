@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 
+from bench.peer import Address
+
 KEY = "key:__rand_int__"  # what redis-benchmark asks for when it is not told to vary the key
 SOURCES = tuple(f"127.0.0.{last}" for last in range(2, 18))  # 16 times the ports of one source address
-Address = tuple[str, int] | str  # host and port, or the path of a unix socket
 
 
 def command(*words: str) -> bytes:

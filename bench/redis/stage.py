@@ -6,30 +6,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import redis as redis_py
 
 from bench import certificates
 from bench.process import LOOPBACK, free_port, running
-from bench.resp import KEY, answers
-from bench.workloads import Workload
+from bench.redis.resp import KEY, answers
+from bench.redis.workloads import RedisWorkload
+from bench.suite import Asking, Stage
 
 UPSTREAM_PASSWORD = "bench-upstream"
 CLIENT_PASSWORD = "bench-client"
 
 
-@dataclass(frozen=True)
-class Stage:
+class RedisAsking(Asking):
+    """A connection of redis-py's."""
+
+    def __init__(self, client: redis_py.Redis) -> None:
+        """Of a client to the measured Redis."""
+        self._client = client
+
+    def connections(self) -> int:
+        """As Redis counts them."""
+        return cast("dict[str, int]", self._client.info("clients"))["connected_clients"]
+
+    def executed(self, test: str) -> int:
+        """How often the command of this name."""
+        stats = cast("dict[str, dict[str, int]]", self._client.info("commandstats"))
+        return stats.get(f"cmdstat_{test.lower()}", {}).get("calls", 0)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisStage(Stage):
     """One running Redis and the manner in which a workload wants it reached."""
 
-    workload: Workload
-    directory: Path
-    pid: int
+    workload: RedisWorkload
     port: int
     tls_port: int
     unix: Path
     ca: Path
-    command: tuple[str, ...]
 
     @property
     def password(self) -> str | None:
@@ -42,12 +62,16 @@ class Stage:
         return self.tls_port if self.workload.upstream == "tls" else self.port
 
     def client(self) -> redis_py.Redis:
-        """A connection for questions about the server; it is not part of any measurement."""
+        """A client of this Redis, past every peer."""
         return redis_py.Redis(LOOPBACK, self.port, password=self.password, protocol=2)
+
+    def asking(self) -> RedisAsking:
+        """Somebody to ask."""
+        return RedisAsking(self.client())
 
 
 @contextmanager
-def redis_server(workload: Workload, directory: Path) -> Iterator[Stage]:
+def redis_server(workload: RedisWorkload, directory: Path) -> Iterator[RedisStage]:
     """Run a Redis for one workload: no persistence, everything else as it comes."""
     port, tls_port, unix = free_port(), free_port(), directory / "redis.sock"
     certificate, key = certificates.make(directory)
@@ -60,7 +84,16 @@ def redis_server(workload: Workload, directory: Path) -> Iterator[Stage]:
         line += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
     password = None if workload.upstream == "plain" else UPSTREAM_PASSWORD
     with running(line, directory / "redis.log", lambda: answers((LOOPBACK, port), password)) as process:
-        stage = Stage(workload, directory, process.pid, port, tls_port, unix, certificate, tuple(line))
+        stage = RedisStage(
+            directory=directory,
+            pid=process.pid,
+            command=tuple(line),
+            workload=workload,
+            port=port,
+            tls_port=tls_port,
+            unix=unix,
+            ca=certificate,
+        )
         with stage.client() as client:
             client.set(KEY, "x" * workload.size)
         yield stage

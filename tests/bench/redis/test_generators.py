@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from bench.idle_client import idle_clients
-from bench.load import Target, command, run
-from bench.process import ROOT, BenchError
-from bench.resp import command as resp_command
-from bench.resp import complete
-from bench.workloads import Workload
+from bench.crowd import Crowd, crowd
+from bench.generator import own
+from bench.peer import Target
+from bench.process import BenchError
+from bench.redis.load import ready
+from bench.redis.resp import command, complete
+from bench.redis.workloads import RedisWorkload
 
-CONNECT = Workload("x", "", kind="connect", clients=10, requests=200)
+CONNECT = RedisWorkload("x", "", kind="connect", clients=10, requests=200)
+
+
+def idle_clients(target: Target, count: int) -> AbstractContextManager[Crowd]:
+    return crowd(own("bench.redis.idle", target, "-c", count))
 
 
 @contextmanager
@@ -50,7 +53,7 @@ def server(password: bytes, value: bytes = b"$1\r\nx\r\n") -> Iterator[tuple[str
 
 def test_every_visit_is_counted() -> None:
     with server(b"secret") as address:
-        result = run(CONNECT, command(CONNECT, "GET", Target(address, "secret")))
+        result = ready(CONNECT, "GET", Target(address, "secret")).run(200)
     assert result.errors == ()
     assert result.rps > 0
     assert 0 < result.p50_ms <= result.p99_ms
@@ -58,16 +61,14 @@ def test_every_visit_is_counted() -> None:
 
 def test_refusals_are_counted_and_named() -> None:
     with server(b"secret") as address:
-        result = run(CONNECT, command(CONNECT, "GET", Target(address, "wrong")))
+        result = ready(CONNECT, "GET", Target(address, "wrong")).run(200)
     assert result.errors == ("200 x -WRONGPASS no",)
 
 
 def test_nobody_there_is_an_error_per_visit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = taken.getsockname()
-    line = command(CONNECT, "GET", Target(address))
-    done = subprocess.run(line, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert json.loads(done.stdout)["errors"] == ["200 x [Errno 111] connect"]
+    assert ready(CONNECT, "GET", Target(address)).run(200).errors == ("200 x [Errno 111] connect",)
 
 
 def test_idle_clients_do_as_they_are_told() -> None:
@@ -79,7 +80,7 @@ def test_idle_clients_do_as_they_are_told() -> None:
 def test_idle_clients_say_what_went_wrong() -> None:
     with server(b"secret", b"-ERR no\r\n") as address, idle_clients(Target(address), 2) as crowd:
         crowd.tell("open")
-        with pytest.raises(BenchError, match="could not use: failed: GET was answered"):
+        with pytest.raises(BenchError, match="could not use: GET was answered"):
             crowd.tell("use")
 
 
@@ -99,4 +100,4 @@ def test_a_reply_is_complete(reply: bytes, whole: bool) -> None:
 
 
 def test_a_command_is_an_array_of_bulk_strings() -> None:
-    assert resp_command("GET", "k") == b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+    assert command("GET", "k") == b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"

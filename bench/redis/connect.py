@@ -2,12 +2,11 @@
 
 `redis-benchmark -k 0` comes near, but it sends AUTH and GET in one piece, while a real client waits for the answer to
 AUTH, and its latency leaves out the connect. Here a latency runs from connect() to the answer to GET. One process, one
-epoll; run as `python -m bench.connect`; the result is one line of JSON.
+epoll; run as `python -m bench.redis.connect`; the result is one line of JSON.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import select
@@ -18,8 +17,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench import generator
 from bench.limits import raise_open_files
-from bench.resp import KEY, SOURCES, Address, command, complete
+from bench.peer import Address
+from bench.redis.resp import KEY, SOURCES, command, complete
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 STUCK = 30.0
@@ -178,34 +179,15 @@ class Crowd:
                 self._poll.modify(fd, wanted)
 
 
-def report(tally: Tally, seconds: float) -> dict[str, object]:
-    """What `bench.load.parse_connect` reads."""
-    ordered = sorted(tally.latencies) or [0.0]
-    return {
-        "rps": len(tally.latencies) / seconds,
-        "p50_ms": 1000 * ordered[len(ordered) // 2],
-        "p99_ms": 1000 * ordered[len(ordered) * 99 // 100],
-        "errors": [f"{count} x {text}" for text, count in tally.errors.most_common(5)],
-    }
-
-
 def main() -> None:
     """Run a crowd as the command line says and print the result."""
-    parser = argparse.ArgumentParser(prog="python -m bench.connect", add_help=False)
-    parser.add_argument("-h", dest="host", default="127.0.0.1")
-    parser.add_argument("-p", dest="port", type=int, default=6379)
-    parser.add_argument("-s", dest="unix")
-    parser.add_argument("-a", dest="password")
-    parser.add_argument("-c", dest="clients", type=int, default=50)
-    parser.add_argument("-n", dest="requests", type=int, default=10_000)
-    parser.add_argument("--cacert")
-    words = parser.parse_args()
+    words = generator.options("bench.redis.connect").parse_args()
     raise_open_files()
-    tls = ssl.create_default_context(cafile=words.cacert) if words.cacert else None
-    plan = Plan(words.unix or (words.host, words.port), words.password, tls)
-    crowd = Crowd(plan, words.clients, words.requests)
+    target = generator.target(words)
+    tls = ssl.create_default_context(cafile=target.ca) if target.ca else None
+    crowd = Crowd(Plan(target.address, target.password, tls), words.clients, words.requests)
     seconds = crowd.run()
-    print(json.dumps(report(crowd.tally, seconds)))
+    print(json.dumps(generator.told(crowd.tally.latencies, seconds, crowd.tally.errors)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The benchmark before a Redis."""
