@@ -64,9 +64,9 @@ def query(sql: str | bytes) -> bytes:
 
 
 def hello(flags: int = 0, schema: str = "", *, collation: int = 45, user: str = "app") -> bytes:
-    """A client's answer to the greeting, without a password."""
+    """A client's answer to the greeting, with some password or other."""
     flags |= _CLAIMED | (CLIENT_CONNECT_WITH_DB if schema else 0)
-    parts = [flags.to_bytes(4, "little"), b"\0\0\0\1", bytes([collation]), bytes(23), user.encode(), b"\0\0"]
+    parts = [flags.to_bytes(4, "little"), b"\0\0\0\1", bytes([collation]), bytes(23), user.encode(), b"\0\1x"]
     parts += [schema.encode() + b"\0"] if schema else []
     return packet(b"".join([*parts, b"mysql_native_password\0"]), 1)
 

@@ -200,4 +200,4 @@ def first_value(data: bytes) -> bytes | None:
     rows = [payload for payload in payloads[2:] if payload[:1] != bytes([EOF_PACKET])]
     if len(rows) != 1 or payloads[0] != b"\x01":
         return None
-    return Reader(rows[0]).lenenc_bytes()
+    return None if rows[0][:1] == b"\xfb" else Reader(rows[0]).lenenc_bytes()

@@ -91,7 +91,7 @@ def new_upstream(*, deprecated: bool = False) -> tuple[MysqlUpstream, Listener]:
 
 
 def scanned(parts: list[bytes], call: Call, *, deprecated: bool = False) -> tuple[int, list[str]]:
-    """Where the call's replies end, and what its session hears; fed as a connection does it, which holds what is unfinished."""
+    """Where the call's replies end, and what its session hears, if a connection feeds it."""
     upstream, owner = new_upstream(deprecated=deprecated)
     tail, resume, before = b"", 0, 0
     for part in parts:
