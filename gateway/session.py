@@ -133,7 +133,7 @@ class Session(Borrower):
     def eof_received(self) -> bool:
         """The client sends no more. It may still read, unless it would wait for what may never come."""
         head = self.head
-        if self.codec.pushes or (head is not None and head.blocking >= 0):
+        if self.codec.pushes or not self.codec.half_closes or (head is not None and head.blocking >= 0):
             return False
         self.ending = True
         self.let_go()

@@ -25,10 +25,14 @@ ALLOWED: Final = 0
 RESTRICTED: Final = 1
 IMPOSSIBLE: Final = 2
 
+QUERY_ORDERS: Final = ("time", "count", "errors", "rows", "mean")  # of Protocol.queries
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ServerCodec:
     """The gateway's side of one client connection: it reads commands and answers like a server."""
+
+    half_closes: bool = True  # False: a client that sends no more has left, and waits for nothing
 
     def __init__(self) -> None:
         self.user: str = ""  # the authenticated identity; "" before, or without, authentication
@@ -38,6 +42,7 @@ class ServerCodec:
         self.tag: object = None  # the connection state that its calls need: lanes and leases are matched by it
         self.kind: i64 = 0  # of connection that its calls need; see Protocol.fresh_tag
         self.role: str = ""  # of the endpoint that its next call asks for; "": the service's own choice
+        self.moves: bool = False  # its next call must not go over the lease that it holds: it needs another
         self.pushes: bool = False  # messages that nobody asked for (subscriptions) are relayed now
         self.said: bytes = b""  # for the client, in answer to no call: a greeting, a step of the login
         self.starts_layer: Layer | None = None  # with the next byte of either side, once (compression)
@@ -208,6 +213,12 @@ class Host:
         """End what a session is executing upstream; False: nothing."""
         return False
 
+    def slow(self, facts: dict[str, Any]) -> None:
+        """A call took longer than it should; the facts are what the log says of it."""
+
+    def mirror(self, service: str, tag: object, request: bytes) -> None:
+        """Send a copy of a call to another service of the protocol. Nobody waits for the answer."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Protocol:
@@ -286,6 +297,21 @@ class Protocol:
     def stats(self, now: float) -> dict[str, Any]:
         """What ``/stats`` shows of the protocol."""
         return {}
+
+    def queries(self, by: str, top: int, now: float) -> list[dict[str, Any]]:
+        """What was executed, by digest, the greatest first by one of QUERY_ORDERS; ``latency`` is a Histogram."""
+        return []
+
+    def forget_queries(self) -> None:
+        """Begin anew with that."""
+
+    def rule_hits(self) -> list[tuple[str, int]]:
+        """The service's query rules by name, and how many commands followed each."""
+        return []
+
+    def repeater(self, tag: object, now: float) -> ServerCodec:
+        """A codec that stands for a client of another service with this tag, for copies of its calls."""
+        raise NotImplementedError
 
     def too_many(self) -> bytes:
         """What a client is told that is one too many."""

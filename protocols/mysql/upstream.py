@@ -63,7 +63,9 @@ _TROUBLE: Final = {
 class Owner(ServerCodec):
     """What the upstream codec tells the session that has the connection."""
 
+    half_closes: bool = False
     keeps_track: bool = False  # the client asked for session state itself (CLIENT_SESSION_TRACK)
+    after_rows: bool = False  # what ended well was a result set, be it an empty one
 
     def replied(self, status: i64, affected: int, insert_id: int, warnings: i64, rows: i64) -> None:
         """A reply, or one result of several, ended well; ``status`` says whether more follow."""
@@ -102,6 +104,8 @@ class MysqlUpstream(UpstreamCodec):
         self.preparing: Key | None = None  # what the PREPARE under way will have prepared
         self.last_prepared: int = 0
         self.insert_mark: int = 0  # which insert LAST_INSERT_ID() would tell of here; see SessionState
+        self.detour: bytes = b""  # the schema that it is in for a moment, to prepare a statement there
+        self.warned: int = 0  # the session that its warnings and errors, if there are any, are for; -1: nobody knows
         self.owner: Owner | None = None
         self.rewrites: list[tuple[int, int, bytes]] = []  # offset behind what was passed on, length, in its place
         self._packet: i64 = _HEAD
@@ -163,8 +167,7 @@ class MysqlUpstream(UpstreamCodec):
                 if self._reply_over(call):
                     return DONE
             elif found == _FILE:
-                self.end = self.reached = pos
-                return MORE
+                self.end = pos
         self.reached = pos
         return MORE
 
@@ -307,6 +310,7 @@ class MysqlUpstream(UpstreamCodec):
                 _tell(owner, changed)
             elif status & SERVER_SESSION_STATE_CHANGED:
                 owner.state_changed()  # an EOF of the older form says no more than that
+            owner.after_rows = data[at] == EOF_PACKET
             owner.replied(status, affected, insert_id, warnings, self._rows)
         self._rows = 0
         if status & SERVER_MORE_RESULTS_EXISTS:
