@@ -184,12 +184,6 @@ class Talk:
                     if int.from_bytes(head[3:5], "little") & c.SERVER_STATUS_CURSOR_EXISTS:
                         self._finish(result, head)
                         return found
-                elif binary:
-                    head = yield b""
-                    if self._is_end(head):
-                        self._finish(result, head)
-                        return found
-                    result.rows.append(head)
                 head = yield from self._rows(result, binary)
             self._finish(result, head)
             if not result.status & c.SERVER_MORE_RESULTS_EXISTS:
@@ -447,6 +441,10 @@ class Wire(Talk):
         """A command that one packet answers."""
         result: Result = self.run(self.one(command(word, body)))
         return result
+
+    def tell(self, word: int, body: bytes = b"") -> None:
+        """A command that nobody answers."""
+        self.socket.sendall(command(word, body))
 
     def is_closed(self) -> bool:
         """The other side ended the connection and sent nothing before that."""

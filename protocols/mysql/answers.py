@@ -190,6 +190,7 @@ class Answers(SessionState):
         assert login is not None
         if self.unfinished():
             raise ProtocolError("the login packet is too long")
+        self.strayed = self.strayed or self.pin is not None
         self.forget(now)
         self.user = ""
         self.logged_in = False
@@ -218,7 +219,7 @@ class Answers(SessionState):
 
     def ok(self) -> bytes:
         """An OK packet as the reply to a command."""
-        self.affected, self.rows = 0, 0
+        self.affected = 0
         return ok(1, self.status())
 
     def quit(self, request: bytes, now: float) -> Call:

@@ -45,6 +45,7 @@ SERVER_STATUS_NO_BACKSLASH_ESCAPES: Final = 1 << 9
 SERVER_PS_OUT_PARAMS: Final = 1 << 12
 SERVER_STATUS_IN_TRANS_READONLY: Final = 1 << 13
 SERVER_SESSION_STATE_CHANGED: Final = 1 << 14
+SERVER_STATUS_ANSI_QUOTES: Final = 1 << 15  # MariaDB
 
 # Commands: the first byte of a client's packet.
 COM_SLEEP: Final = 0x00

@@ -26,13 +26,18 @@ _TYPES: Final = 2  # bytes for each parameter's type
 class ClientStatement:
     """A statement as one client has it."""
 
-    __slots__ = ("alone", "cursor", "id", "long_data", "long_size", "parameters", "statement", "text", "types")
+    __slots__ = (
+        "alone", "cursor", "id", "key", "long_data", "long_size", "parameters", "schema", "statement", "text",
+        "types",
+    )  # fmt: skip
 
     def __init__(self, number: int, text: bytes, statement: Statement) -> None:
         self.id: Final = number
         self.text: Final = text
         self.statement: Final = statement
         self.parameters: i64 = 0
+        self.schema: bytes = b""  # that was the default when it was prepared, and is the default of its names for ever
+        self.key: Key | None = None  # of its last execution
         self.types: bytes = b""  # of the parameters, as last sent
         self.long_data: list[bytes | None] = []  # to go ahead of the next execution; None: here the id has its place
         self.long_size: i64 = 0

@@ -14,6 +14,7 @@ from protocols.errors import ProtocolError
 from protocols.mysql.answers import NO_STATEMENT, OWN_NUMBERS, Answers
 from protocols.mysql.assignments import parse
 from protocols.mysql.constants import (
+    COM_INIT_DB,
     COM_STMT_EXECUTE,
     COM_STMT_PREPARE,
     COM_STMT_RESET,
@@ -69,14 +70,14 @@ class PreparedCommands(Answers):
         self.assignments = parse(sql, mariadb=facts is not None and facts.is_mariadb, mode=self.sql_mode)
         self.text = sql
 
-    def key(self, text: bytes, alone: int = 0) -> Key:
+    def key(self, text: bytes, schema: bytes, alone: int = 0) -> Key:
         """A text means the same on connections with the same key; ``alone``: of this one statement only."""
         if alone:
             text = b"%b\0%d %d" % (text, self.id, alone)
         tag = self.current_tag()
         get = tag.settings.get
         charset, collation = get("character_set_client", b""), get("collation_connection", b"")
-        return (tag.schema, get("sql_mode", b""), charset, collation, text)
+        return (schema, get("sql_mode", b""), charset, collation, text)
 
     def stmt_prepare(self, request: bytes, now: float) -> Call:
         """COM_STMT_PREPARE goes to the server; the id in the reply becomes the gateway's."""
@@ -98,6 +99,7 @@ class PreparedCommands(Answers):
         self.last_statement_id += 1
         made = ClientStatement(self.last_statement_id, text, statement)
         made.parameters = parameters
+        made.schema = self.current_tag().schema
         made.alone = self.is_being_fetched(text, made)
         self.statements[made.id] = made
         return made.id
@@ -128,16 +130,16 @@ class PreparedCommands(Answers):
         if refused is not None:
             self.drop_long_data(known)
             return self.said_now(statement.verb, refused, now)
+        if statement.uses & OWN_NUMBERS:
+            answered = self.lone_function(known.text, statement, now, binary=True)
+            if answered is not None:
+                return answered
         if not has_room(request, known):
             return self.said_now(statement.verb, _NO_ROOM, now)
         self.set_cursor(known, False)
         call = self.forward(request, statement.verb, ANY, now, statement)
         self.executing = known
         if statement.special == SET:
-        if statement.uses & OWN_NUMBERS:
-            answered = self.lone_function(known.text, statement, now, binary=True)
-            if answered is not None:
-                return answered
             self.read_set(known.text)
         if request[HEADER + 5] & CURSOR_READ_ONLY:
             self.errand = "cursor"
@@ -203,8 +205,15 @@ class PreparedCommands(Answers):
     def execute_here(self, call: Call, executing: ClientStatement, upstream: MysqlUpstream, now: float) -> Call | None:
         """The call in the upstream's own numbers; before that, what prepares its statement there."""
         executing.alone = executing.alone or self.is_being_fetched(executing.text, executing)
-        key = self.key(executing.text, executing.id if executing.alone else 0)
+        key = executing.key
+        if key is None or call.request[HEADER] == COM_STMT_EXECUTE:  # what follows has to find the same
+            key = executing.key = self.key(executing.text, executing.schema, executing.id if executing.alone else 0)
         prepared = upstream.statements.get(key)
+        if prepared is None and executing.schema and executing.schema != (upstream.detour or self.current_tag().schema):
+            upstream.detour = executing.schema  # names in it are found there, wherever the session is now
+            return Call(BY_NAME["INIT DB"], 1, command(COM_INIT_DB, executing.schema), now)
+        if prepared is not None and upstream.detour:
+            return self.come_back(upstream, now)
         closing, upstream.statements.closing = upstream.statements.closing, b""
         if prepared is None:
             ahead = Call(BY_NAME["STMT PREPARE"], 1, closing + command(COM_STMT_PREPARE, executing.text), now)
@@ -221,3 +230,8 @@ class PreparedCommands(Answers):
         else:
             call.request = closing + request[: HEADER + 1] + number + request[HEADER + 5 :]
         return None
+
+    def come_back(self, upstream: MysqlUpstream, now: float) -> Call:
+        """To the schema that the session is in."""
+        upstream.detour = b""
+        return Call(BY_NAME["INIT DB"], 1, command(COM_INIT_DB, self.current_tag().schema), now)

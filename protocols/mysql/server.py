@@ -23,7 +23,7 @@ from protocols.fault import (
     UNSUPPORTED,
     Fault,
 )
-from protocols.mysql.answers import OWN_NUMBERS, LoginRefused
+from protocols.mysql.answers import NO_STATEMENT, OWN_NUMBERS, LoginRefused
 from protocols.mysql.constants import (
     COM_BINLOG_DUMP,
     COM_BINLOG_DUMP_GTID,
@@ -72,6 +72,7 @@ from protocols.mysql.statements import (
     KILL,
     NONE,
     SET,
+    SETS_INSERT_ID,
     USE,
     USES_LAST_INSERT_ID,
     USES_WARNINGS,
@@ -81,7 +82,8 @@ from protocols.mysql.statements import (
 from protocols.mysql.upstream import ANY, ONE_PACKET, PREPARE, ROWS_ONLY, MysqlUpstream
 from protocols.mysql.verbs import BY_NAME
 
-_PLAIN_USES: Final = USES_LAST_INSERT_ID | USES_WARNINGS  # dealt with ahead of the statement, see preface
+_INSERT_ID: Final = USES_LAST_INSERT_ID | SETS_INSERT_ID
+_PLAIN_USES: Final = _INSERT_ID | USES_WARNINGS  # dealt with ahead of the statement, see preface
 _FORGET_WARNINGS: Final = b"SELECT 1 FROM (SELECT 1) AS t"  # MariaDB keeps them until a statement uses a table
 _ERRORS: Final = {
     LIMITED: ER_USER_LIMIT_REACHED,
@@ -105,6 +107,8 @@ class MysqlServer(PreparedCommands):
 
     def next(self, now: float) -> Call | None:
         """See ServerCodec."""
+        if not self.logged_in and self.login is None:
+            return None  # not greeted yet: whatever it says, nobody knows who says it
         while self.login is not None:
             said = self.take()
             call = self.log_in(said, now) if said is not None else None
@@ -126,13 +130,13 @@ class MysqlServer(PreparedCommands):
 
     def _asks_for_insert_id(self, request: bytes) -> bool:
         if request[HEADER] == COM_QUERY:
-            uses = self.shared.statements.find(request[HEADER + 1 :], self.sql_mode).uses
+            statement = self.shared.statements.find(request[HEADER + 1 :], self.sql_mode)
         elif request[HEADER] == COM_STMT_EXECUTE and len(request) >= HEADER + 5:
             known = self.statements.get(u32(request, HEADER + 1))
-            uses = known.statement.uses if known is not None else 0
+            statement = known.statement if known is not None else NO_STATEMENT
         else:
             return False
-        return uses & USES_LAST_INSERT_ID != 0
+        return statement.uses & _INSERT_ID != 0 or statement.is_opaque
 
     def _call(self, request: bytes, now: float) -> Call | None:
         """The call that a command's packet (of a long one, its start) stands for; None: it asks for no answer."""
@@ -193,6 +197,7 @@ class MysqlServer(PreparedCommands):
             self.retag(self.current_tag().with_settings(effect))
             if "autocommit" in effect:
                 self.autocommit = not effect["autocommit"]
+            self.settle(now)  # its character set may be one that pins
             return self.ok()
 
         return self.answered(statement.verb, take, now)
@@ -204,7 +209,6 @@ class MysqlServer(PreparedCommands):
             self.retag(self.current_tag().with_schema(schema))
             return self.ok()
 
-            self.settle(now)  # its character set may be one that pins
         return self.answered(verb, take, now)
 
     def _init_db(self, request: bytes, now: float) -> Call:
@@ -231,20 +235,24 @@ class MysqlServer(PreparedCommands):
         assert isinstance(upstream, MysqlUpstream)
         self.upstream = upstream
         statement = self.statement
-        if statement is not None and statement.uses & _PLAIN_USES:
-            if statement.uses & USES_LAST_INSERT_ID and upstream.insert_mark != self.insert_mark:
+        if statement is not None and (statement.uses & _PLAIN_USES or statement.is_opaque):
+            tells = statement.uses & _INSERT_ID or statement.is_opaque
+            if tells and upstream.insert_mark != self.insert_mark:
                 upstream.insert_mark = self.insert_mark
+                self.save_insert_id = True
                 return self._ahead(b"SELECT LAST_INSERT_ID(%d)" % self.last_insert_id, now)
-            if statement.uses & USES_WARNINGS and not self.warned:
-                self.warned = True
+            if statement.uses & USES_WARNINGS and upstream.warned not in (0, self.id):
+                upstream.warned = 0
                 return self._ahead(_FORGET_WARNINGS, now)  # nobody sees what somebody else was warned of
-        self.warned = True
         executing = self.executing
         if executing is not None:
             return self.execute_here(call, executing, upstream, now)
+        if upstream.detour:
+            return self.come_back(upstream, now)
         if call.shape == PREPARE:
             text = self.preparing[0]
-            upstream.preparing = self.key(text, self.last_statement_id + 1 if self.is_being_fetched(text, None) else 0)
+            alone = self.last_statement_id + 1 if self.is_being_fetched(text, None) else 0
+            upstream.preparing = self.key(text, self.current_tag().schema, alone)
         if upstream.statements.closing:
             call.request = upstream.statements.closing + call.request
             upstream.statements.closing = b""

@@ -15,6 +15,7 @@ from protocols.mysql.assignments import Assignment
 from protocols.mysql.constants import (
     COM_QUERY,
     COM_RESET_CONNECTION,
+    SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_CURSOR_EXISTS,
     SERVER_STATUS_IN_TRANS,
@@ -27,13 +28,15 @@ from protocols.mysql.packets import command, first_value
 from protocols.mysql.prepared import ClientStatement
 from protocols.mysql.requests import Requests
 from protocols.mysql.shared import SESSION_MODE, Shared
-from protocols.mysql.statements import SET, USES_NEXTVAL, USES_WARNINGS, Statement
-from protocols.mysql.tag import Tag
+from protocols.mysql.statements import SET, SETS_INSERT_ID, USES_NEXTVAL, USES_WARNINGS, Statement
+from protocols.mysql.tag import UNKNOWN_SCHEMA, Tag
 from protocols.mysql.upstream import MysqlUpstream
 
-SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID()")
+SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID() + LAST_INSERT_ID(0)")  # 0 for whoever comes next
+WARNINGS: Final = "warnings"  # why a connection is kept for one more statement
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
 
+_ENDS_TRANSACTION: Final = ("COMMIT", "ROLLBACK")
 _OBSCURE: Final = (b"sjis", b"cp932", b"big5", b"gbk", b"gb18030")
 # What no command takes back: a session that holds one of these takes its connection with it.
 _LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
@@ -59,13 +62,14 @@ class SessionState(Requests):
         self.errand: str | None = None  # a lease for this one call
         self.mixed_up: bool = False  # the connection is in a state that nothing here describes
         self.lasting: bool = False  # ... and that no command takes back
+        self.strayed: bool = False  # the schema of its connection may not be that of its tag
         self.renewing: bool = False  # in session mode, too, the session is to get another connection, or a clean one
         self.last_insert_id: int = 0
+        self.saved_insert_id: int = 0  # as the server said it last
         self.insert_mark: int = 0  # which insert that was of; see MysqlUpstream
-        self.warned: bool = False  # the warnings on its connection, if there are any, are its own
         self.save_insert_id: bool = False  # before the connection goes to somebody else
         self.cleaning: bool = False  # the value is on its way
-        self.rows: i64 = 0  # of the last result
+        self.rows: i64 = 0  # of the last result set
         self.affected: int = 0  # by the last statement; -1 behind a result set
         self.statements: Final[dict[int, ClientStatement]] = {}
         self.cursors: i64 = 0
@@ -108,6 +112,8 @@ class SessionState(Requests):
         flags = SERVER_STATUS_IN_TRANS if self.in_transaction else 0
         if self.autocommit:
             flags |= SERVER_STATUS_AUTOCOMMIT
+        if self.sql_mode & ANSI_QUOTES and self.shared.facts is not None and self.shared.facts.is_mariadb:
+            flags |= SERVER_STATUS_ANSI_QUOTES
         if self.sql_mode & NO_BACKSLASH_ESCAPES:
             flags |= SERVER_STATUS_NO_BACKSLASH_ESCAPES  # clients escape their text by it
         return flags
@@ -117,20 +123,23 @@ class SessionState(Requests):
     def replied(self, status: i64, affected: int, insert_id: int, warnings: i64, rows: i64) -> None:
         """See Owner."""
         self.outcome = 1
-        self.in_transaction = status & SERVER_STATUS_IN_TRANS != 0
+        in_transaction = status & SERVER_STATUS_IN_TRANS != 0
+        if self.in_transaction and not in_transaction:
+            self.next_transaction = False
+        self.in_transaction = in_transaction
         self.autocommit = status & SERVER_STATUS_AUTOCOMMIT != 0
-        self.rows = rows
-        self.affected = -1 if rows else affected
+        self.affected = affected
+        if self.after_rows:
+            self.rows = rows
+            self.affected = -1
         statement = self.statement
         if insert_id:
-            self.shared.inserts += 1
-            self.insert_mark = self.shared.inserts
             self.last_insert_id = insert_id
-            self.save_insert_id = True
-            if self.upstream is not None:
-                self.upstream.insert_mark = self.insert_mark
+            self._made_insert_id()
         if warnings:
-            self.once = "warnings"
+            self.once = WARNINGS
+            if self.upstream is not None:
+                self.upstream.warned = self.id
         elif statement is not None and statement.uses & USES_NEXTVAL:
             self.once = "NEXTVAL()"  # LASTVAL() may follow
         elif statement is None or not statement.uses & USES_WARNINGS:
@@ -138,6 +147,14 @@ class SessionState(Requests):
         executing = self.executing
         if executing is not None and status & (SERVER_STATUS_CURSOR_EXISTS | SERVER_STATUS_LAST_ROW_SENT):
             self.set_cursor(executing, status & SERVER_STATUS_LAST_ROW_SENT == 0)
+
+    def _made_insert_id(self) -> None:
+        """LAST_INSERT_ID() on this connection is this session's, and is saved before somebody else gets it."""
+        self.shared.inserts += 1
+        self.insert_mark = self.shared.inserts
+        self.save_insert_id = True
+        if self.upstream is not None:
+            self.upstream.insert_mark = self.insert_mark
 
     def set_cursor(self, statement: ClientStatement, is_open: bool) -> None:
         """A cursor opened or ended."""
@@ -154,6 +171,9 @@ class SessionState(Requests):
     def errored(self, number: int) -> None:
         """See Owner."""
         self.outcome = 2
+        self.affected = -1
+        if self.upstream is not None:
+            self.upstream.warned = self.id  # SHOW ERRORS tells of it
 
     def variable(self, name: str, value: bytes) -> None:
         """See Owner."""
@@ -184,7 +204,7 @@ class SessionState(Requests):
         if statement is not None and self.outcome:
             self._took_effect(statement, now)
         if call.sent and call.waiting > 0:
-            self.mixed_up = True  # it was given up: nobody knows what it did, or still does
+            self.mixed_up = self.strayed = True  # it was given up: nobody knows what it did, or still does
         if self.executing is not None and self.executing.long_data:
             self.drop_long_data(self.executing)  # it never went out: servers forget it, too
         self.changed = False
@@ -197,6 +217,10 @@ class SessionState(Requests):
     def _took_effect(self, statement: Statement, now: float) -> None:
         """Why the session keeps its connection from now on, and why it no longer does."""
         well = self.outcome == 1
+        if well and self.next_transaction and statement.verb.name in _ENDS_TRANSACTION:
+            self.next_transaction = self.in_transaction
+        if statement.uses & SETS_INSERT_ID or statement.is_opaque:
+            self._made_insert_id()  # perhaps: no reply tells
         if (
             well
             and statement.is_plain
@@ -205,8 +229,6 @@ class SessionState(Requests):
             and self.pending_schema is None
             and self.pending_option is None
         ):
-            if self.next_transaction and not self.in_transaction:
-                self.next_transaction = False
             return
         if well:
             for reason in statement.unpins:
@@ -217,8 +239,6 @@ class SessionState(Requests):
         if statement.is_opaque and not (well and self.shared.trusts_trackers()):
             # After an error nobody reports what had been changed before; and MariaDB's trackers do not see everything.
             self.hold(statement.verb.name if well else f"an error in {statement.verb.name}", now)
-        if self.next_transaction and not self.in_transaction and statement.pins != "SET TRANSACTION":
-            self.next_transaction = False
 
     def _explained(self, statement: Statement, now: float) -> bool:
         """What it changed can be brought to any other connection, and the tag says so now."""
@@ -249,9 +269,9 @@ class SessionState(Requests):
             effect: dict[str, bytes] = {}
             if statement.pins != "SET" or not self.variables or not is_all_reported(self.text):
                 return False
-        else:
             if not OWN.isdisjoint(self.variables):
                 return False  # SET last_insert_id: what is saved and set again is what an INSERT made
+        else:
             known = said(assignments, shared.facts)
             if known is None:
                 return False
@@ -307,16 +327,18 @@ class SessionState(Requests):
     def lease_lost(self) -> bool:
         """See ServerCodec. What only that connection had is gone: a client that relies on it must not go on."""
         self.upstream = None
-        self.save_insert_id = self.warned = False
+        self.save_insert_id = False
         return self.pin is None or self.pin == self.errand
 
     def cleanup(self) -> list[bytes] | None:
         """See ServerCodec."""
         upstream = self.upstream
         tag = self.current_tag()
-        dirty = self.mixed_up or self.pin is not None or self.statement is not None
+        away = upstream is not None and upstream.detour != b""
+        dirty = self.mixed_up or self.pin is not None or self.statement is not None or away
         lasting, self.lasting = self.lasting, False
-        self.mixed_up = self.warned = False
+        strayed = self.strayed or self.statement is not None or away
+        self.mixed_up = self.strayed = False
         if upstream is None:
             return []
         if lasting:
@@ -325,14 +347,18 @@ class SessionState(Requests):
             return None
         if dirty:
             # Whatever the settings were, they are the defaults behind it. The schema stays.
-            self._tag_left = Tag(tag.kind, tag.multi_statements, tag.schema, self.shared.base_settings())
+            schema = UNKNOWN_SCHEMA if strayed else tag.schema
+            self._tag_left = Tag(tag.kind, tag.multi_statements, schema, self.shared.base_settings())
             upstream.statements.clear()
             upstream.insert_mark = 0
+            upstream.detour = b""
+            upstream.warned = -1
             return [command(COM_RESET_CONNECTION), *self.shared.setup()]
         self._tag_left = tag
         if self.save_insert_id:
             self.save_insert_id = False
             self.cleaning = True
+            upstream.insert_mark = 0
             return [SAVE_INSERT_ID]
         return []
 
@@ -346,18 +372,21 @@ class SessionState(Requests):
             self.cleaning = False
             value = first_value(data)
             if value is not None and value.isdigit():
-                self.last_insert_id = int(value)
+                self.saved_insert_id = int(value) or self.saved_insert_id  # 0: what was inserted had its id
+                self.last_insert_id = self.saved_insert_id
 
     def forget(self, now: float) -> None:
         """As after COM_RESET_CONNECTION: settings and statements are gone, and whatever kept the connection."""
         self.mixed_up = self.mixed_up or self.pin is not None
         self.lasting = any(reason in self.held for reason in _LASTING)
         self.renewing = True
+        if self.upstream is not None and self.upstream.warned == self.id:
+            self.upstream.warned = -1
         self.held.clear()
         self.once = ""
         self.in_transaction = self.next_transaction = False
         self.autocommit = True
-        self.last_insert_id = self.insert_mark = 0
+        self.last_insert_id = self.saved_insert_id = self.insert_mark = self.affected = 0
         self.save_insert_id = False
         self.statements.clear()
         self.cursors = self.long_size = 0

@@ -27,6 +27,7 @@ USES_CONNECTION_ID: Final = 8
 USES_WARNINGS: Final = 16
 USES_USER_VARIABLE: Final = 32
 USES_NEXTVAL: Final = 64  # MariaDB: a LASTVAL() on the same connection will tell
+SETS_INSERT_ID: Final = 128  # LAST_INSERT_ID() is something else behind it, whether or not it made an id
 
 # What the session has to do with a statement besides passing it on. The greatest one of several statements counts.
 NONE: Final = 0
@@ -66,6 +67,7 @@ _USES: Final = tuple(
     (flag, finder(pattern))
     for flag, pattern in (
         (USES_LAST_INSERT_ID, rb"\bLAST_INSERT_ID ?\(|" + _SYSTEM + rb"(?:LAST_INSERT_ID|IDENTITY)\b"),
+        (SETS_INSERT_ID, rb"\bLAST_INSERT_ID ?\((?! ?\))|\bRETURNING\b|\ASET .*\b(?:LAST_INSERT_ID|IDENTITY) ?:?="),
         (USES_FOUND_ROWS, rb"\bFOUND_ROWS ?\("),
         (USES_ROW_COUNT, rb"\bROW_COUNT ?\("),
         (USES_CONNECTION_ID, rb"\bCONNECTION_ID ?\(|" + _SYSTEM + rb"PSEUDO_THREAD_ID\b"),

@@ -32,6 +32,7 @@ FIXED: Final = (
     | CLIENT_PS_MULTI_RESULTS
     | CLIENT_DEPRECATE_EOF
 )
+UNKNOWN_SCHEMA: Final = b"\0"  # of a connection on which a statement was given up: no name has such a byte
 WITH_SCHEMA: Final = 1 << 32  # in a kind, beside the capabilities
 
 CHARSET_SETTINGS: Final = (

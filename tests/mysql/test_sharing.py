@@ -197,7 +197,7 @@ def right_answers(server: DatabaseServer, case: Case, capabilities: int) -> tupl
         alone.query(case.says)
         own = seen(alone.query(case.probe))
         alone.query("UNLOCK TABLES")
-    wait_until(lambda: alone.id not in server.thread_ids(), "the connection is gone, with its locks")
+    wait_until(lambda: not {fresh.id, alone.id} & set(server.thread_ids()), "they are gone, with their locks")
     return own, untouched
 
 

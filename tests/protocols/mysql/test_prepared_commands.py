@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mysql_playbook import (
     CURSOR_EXISTS,
     LAST_ROW,
@@ -16,9 +17,9 @@ from mysql_playbook import (
     said_error,
     table,
 )
-
 from protocols.mysql import prepared_commands
 from protocols.mysql.constants import (
+    COM_INIT_DB,
     COM_RESET_CONNECTION,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
@@ -26,6 +27,8 @@ from protocols.mysql.constants import (
     COM_STMT_PREPARE,
     COM_STMT_RESET,
     COM_STMT_SEND_LONG_DATA,
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_IN_TRANS,
 )
 from protocols.mysql.packets import MAX_PAYLOAD, command, packet
 
@@ -114,13 +117,40 @@ def test_equal_texts_of_two_clients_share_one() -> None:
     assert one.forwarded[-1] == stmt_execute(71)
 
 
-def test_equal_texts_mean_something_else_in_another_schema_or_mode() -> None:
+def test_a_statement_keeps_to_the_schema_that_it_was_prepared_in() -> None:
     client = Conversation(schema="shop")
     prepares(client)
     client.protocol.shared.learn_schema(b"other", client.now)
     client.says("USE other")
+    client.moves_to(client.another())
+    before = len(client.forwarded)
     client.sends(stmt_execute(1))
-    assert client.forwarded[-1] == stmt_prepare("SELECT a FROM t")
+    client.hears(okay())
+    client.hears(prepared(7, 0, 1))
+    client.hears(okay())
+    assert client.forwarded[before:] == [
+        command(COM_INIT_DB, b"shop"),
+        stmt_prepare("SELECT a FROM t"),
+        command(COM_INIT_DB, b"other"),
+        stmt_execute(7),
+    ]
+
+
+def test_a_client_is_back_in_its_schema_where_that_statement_cannot_be_prepared() -> None:
+    client = Conversation(schema="shop")
+    prepares(client)
+    client.protocol.shared.learn_schema(b"other", client.now)
+    client.says("USE other")
+    client.moves_to(client.another())
+    client.says("BEGIN")
+    client.hears(okay(status=SERVER_STATUS_IN_TRANS | SERVER_STATUS_AUTOCOMMIT))
+    client.sends(stmt_execute(1))
+    client.hears(okay())
+    client.hears(failed(1146, "gone", 1))
+    client.says("SELECT 1")
+    assert client.forwarded[-1] == command(COM_INIT_DB, b"other")
+    client.hears(okay())
+    assert client.forwarded[-1] == query("SELECT 1")
 
 
 def test_what_cannot_be_prepared_there_is_the_answer() -> None:

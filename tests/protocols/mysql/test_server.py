@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mysql_playbook import (
     BUFFER,
     GONE,
@@ -17,7 +18,6 @@ from mysql_playbook import (
     table,
     text_row,
 )
-
 from protocols.call import Call
 from protocols.fault import (
     BUSY,
@@ -48,6 +48,7 @@ from protocols.mysql.constants import (
     COM_STMT_PREPARE,
 )
 from protocols.mysql.packets import MAX_PAYLOAD, command, packet
+from protocols.mysql.state import SAVE_INSERT_ID
 from protocols.mysql.verbs import BY_NAME
 
 IN_TRANSACTION = 3
@@ -317,14 +318,10 @@ def test_last_insert_id_follows_the_session() -> None:
     client = Conversation()
     client.says("INSERT INTO t VALUES (NULL)")
     client.hears(okay(affected=1, insert_id=41))
-    assert client.returned == [[query("SELECT LAST_INSERT_ID()")]]
+    assert client.returned == [[SAVE_INSERT_ID]]
     assert client.says("SELECT LAST_INSERT_ID()") == []  # its value is on the way
     client.hears_cleanup(table(1, [text_row(b"40")]))
     assert client.lines[-1] == "SELECT (observed, barrier, pin SELECT)"
-    assert client.forwarded[-1] == query("SELECT LAST_INSERT_ID()")  # nobody else has inserted there
-    client.hears(table(1, [text_row(b"40")]))
-    client.moves_to(client.another())
-    client.says("SELECT LAST_INSERT_ID()")
     assert client.forwarded[-1] == query("SELECT LAST_INSERT_ID(40)")
     client.hears(okay())
     assert client.forwarded[-1] == query("SELECT LAST_INSERT_ID()")
@@ -339,4 +336,6 @@ def test_a_long_query_comes_back_when_the_id_is_there() -> None:
     client.hears_cleanup(b"")  # it could not be asked: the OK packet's has to do
     assert client.lines[-1] == "SELECT (observed, barrier, unfinished, pin SELECT)"
     client.sends(data[BUFFER + 9 :])
+    assert client.forwarded[-1] == query("SELECT LAST_INSERT_ID(41)")
+    client.hears(okay())
     assert client.forwarded[-1] == data

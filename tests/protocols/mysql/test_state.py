@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mysql_playbook import (
     MYSQL,
     Conversation,
@@ -15,7 +16,6 @@ from mysql_playbook import (
     text_row,
     tracked,
 )
-
 from protocols.mysql.constants import (
     COM_INIT_DB,
     COM_RESET_CONNECTION,
@@ -327,6 +327,7 @@ def test_a_lost_connection_leaves_nothing_to_be_saved() -> None:
 def test_mysql_is_trusted_to_tell_what_a_routine_did() -> None:
     client = Conversation(protocol=make_protocol(facts=MYSQL))
     assert runs(client, "CALL p()") is None
+    client = Conversation(protocol=make_protocol(facts=MYSQL))
     assert runs(client, "CALL p()", okay(state=CHANGED)) == "session state"
     client = Conversation(protocol=make_protocol(facts=MYSQL))
     assert runs(client, "CALL p()", failed()) == "an error in CALL"
