@@ -226,8 +226,8 @@ class Lending(Keeper):
             connection.abort("the upstream refused to prepare the connection")
         if borrower is not None:
             if chore.prepares:
-                said = self.protocol.explain(chore.data)
-                detail = f"no lease: the upstream refused to prepare it{': ' if said else ''}{said}"
+                said = self.protocol.explain(chore.data) if chore.data else "it was lost meanwhile, or took too long"
+                detail = f"no lease: the upstream did not prepare it{': ' if said else ''}{said}"
                 borrower.lease_refused(Fault(NO_ENDPOINT, self.protocol.service, detail, "", self.name), now)
             else:
                 borrower.lease_cleaned(chore.data if well else b"", now)

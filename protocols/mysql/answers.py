@@ -240,6 +240,7 @@ class Answers(SessionState):
 
         def switch() -> bytes:
             self.retag(self.current_tag().with_multi_statements(allowed))
+            self.affected = -1
             return packet(bytes([EOF_PACKET, 0, 0]) + tail, 1)
 
         return self.answered(BY_NAME["SET OPTION"], switch, now)
