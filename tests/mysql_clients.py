@@ -1,4 +1,4 @@
-"""The clients of tests/mysql/test_leak_hunt.py, in a process of their own: each talks about itself only.
+"""The clients of tests/mysql/test_isolation.py, in a process of their own: each talks about itself only.
 
     python mysql_clients.py PORT SECONDS CLIENTS
 
