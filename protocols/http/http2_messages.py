@@ -197,7 +197,7 @@ class Messages(Sender):
         if length > size:
             self.consume(stream, length - size)
         if size > 0:
-            self._noise.earn(EARNED)
+            self._noise.earn(EARNED + (size >> 10))
         elif not end:
             self._disturbed(1)
             return

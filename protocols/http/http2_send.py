@@ -15,7 +15,6 @@ from protocols.http.errors import CANCEL, FLOW_CONTROL_ERROR, WINDOW, Http2Conne
 from protocols.http.events import DataSent, Event
 from protocols.http.fields import Field
 from protocols.http.frames import (
-    CONTINUATION,
     DATA,
     DEFAULT_WINDOW,
     END_HEADERS,
@@ -25,6 +24,7 @@ from protocols.http.frames import (
     MAX_LENGTH,
     MAX_STREAM_ID,
     MAX_WINDOW,
+    write_block,
     write_data,
     write_header,
     write_ping,
@@ -51,7 +51,7 @@ FIRST_STREAMS: Final = 100  # that a client opens before it has seen the server'
 
 _KEPT: Final = 65536  # bytes that an empty ``out`` keeps hold of
 _TOMBS: Final = 64  # streams that were reset, and whose late frames are known as such
-EARNED: Final = 4  # frames without a message that each frame with one allows for
+EARNED: Final = 4  # frames without a message that one with a message allows for, beside one for each KiB
 
 
 class Sender:
@@ -182,7 +182,7 @@ class Sender:
                     write_data(self.out, stream.id, data, end)
                     stream.send_window -= n
                     self.send_window -= n
-                    self._noise.earn(EARNED)
+                    self._noise.earn(EARNED + (n >> 10))
                 if end:
                     self._ended(stream)
                 return n
@@ -250,26 +250,14 @@ class Sender:
         write_header(out, 0, HEADERS, flags, stream_id)
         self.encoder.encode(fields, out)
         n: i64 = len(out) - start - HEADER
-        if n > MAX_LENGTH:
-            self._split(start, stream_id)
-            n = MAX_LENGTH
+        if n > MAX_LENGTH:  # it goes on in CONTINUATION
+            block = out.getvalue()[start + HEADER :]
+            out.truncate(start)
+            write_block(out, stream_id, block, end)
+            return
         out[start] = u8(n >> 16)
         out[start + 1] = u8((n >> 8) & 0xFF)
         out[start + 2] = u8(n & 0xFF)
-
-    def _split(self, start: i64, stream_id: i64) -> None:
-        """A block that is too long for one frame goes on in CONTINUATION."""
-        out = self.out
-        block = out.getvalue()[start + HEADER :]
-        out.truncate(start + HEADER + MAX_LENGTH)
-        out[start + 4] = u8(i64(out[start + 4]) & END_STREAM)
-        n: i64 = len(block)
-        at: i64 = MAX_LENGTH
-        while at < n:
-            size: i64 = n - at if n - at < MAX_LENGTH else MAX_LENGTH
-            write_header(out, size, CONTINUATION, END_HEADERS if at + size == n else 0, stream_id)
-            out.write(block[at : at + size])
-            at += size
 
     def _send_part(self, stream: Stream) -> i64:
         """Write one frame of what waits, as far as the windows allow; and what is behind the last one."""
@@ -294,7 +282,7 @@ class Sender:
             last = done and len(parts) == 1 and stream.end_queued and stream.trailers is None
             write_header(self.out, size, DATA, END_STREAM if last else 0, stream.id)
             self.out.write(part[begin : begin + size])
-            self._noise.earn(EARNED)
+            self._noise.earn(EARNED + (size >> 10))
             stream.send_window -= size
             self.send_window -= size
             stream.queued -= size

@@ -48,7 +48,7 @@ def _tables() -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
     for number in codes:
         write_i32_be(packed, number)
     # EOS is the last of all: what it would be in bytes is never looked at.
-    longer = bytes(0 if symbol == _EOS else symbol for symbol in long_symbols)
+    longer = bytes([0 if symbol == _EOS else symbol for symbol in long_symbols])
     return packed.getvalue(), bytes(lengths), bytes(short_symbols), bytes(short_lengths), ranges.getvalue(), longer
 
 

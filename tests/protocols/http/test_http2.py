@@ -30,6 +30,7 @@ from http2_playbook import (
 from protocols.http import frames as f
 from protocols.http.errors import FRAME_SIZE_ERROR, FRAMING, NO_ERROR, PEER, PROTOCOL_ERROR, REFUSED_STREAM
 from protocols.http.events import (
+    ConnectionFailed,
     DataReceived,
     DataSent,
     Event,
@@ -39,6 +40,8 @@ from protocols.http.events import (
     PingAcked,
     SettingsAcked,
     SettingsReceived,
+    StreamReset,
+    TrailersReceived,
 )
 from protocols.http.fields import fields
 from protocols.http.http2 import Connection
@@ -145,6 +148,54 @@ def test_bodies_of_the_package_arrive_whole(sizes: list[int]) -> None:
     talk.go_on()
     got = b"".join(event.data for event in talk.events if isinstance(event, DataReceived))
     assert got == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40000)), max_size=20),
+    st.lists(st.sampled_from(["pause", "resume", "consume", "carry"]), max_size=40),
+    st.integers(1, 40000),
+)
+def test_bodies_arrive_whole_whatever_is_full_in_between(
+    steps: list[tuple[int, int]], turns: list[str], size: int
+) -> None:
+    """Our client and our server; transports that are full, readers that take their time, torn reads."""
+    client, server = Connection(False), Connection(True, Limits(stream_window=65535, connection_window=70000))
+    streams = [client.open(fields(*POST), False, b"POST") for _ in range(4)]
+    sent, left = dict.fromkeys((1, 3, 5, 7), b""), dict.fromkeys((1, 3, 5, 7), 0)
+    got, ended, unread = dict.fromkeys((1, 3, 5, 7), b""), set[int](), list[DataReceived]()
+    for at, (which, length) in enumerate(steps):
+        data = bytes([at]) * length
+        sent[streams[which].id] += data
+        left[streams[which].id] += client.send_data(streams[which], data, False)
+    for stream in streams:
+        client.send_headers(stream, fields(*TRAILERS), True)
+    for turn in [*turns, *["resume", "consume", "carry"] * 60]:
+        events: list[Event] = []
+        if turn == "pause":
+            client.pause()
+        elif turn == "resume":
+            events = client.resume()
+        elif turn == "consume":
+            for arrived in unread:
+                server.consume(arrived.stream, len(arrived.data))
+            unread.clear()
+        else:
+            data = client.take()
+            for at in range(0, len(data), size):
+                for event in server.receive(data[at : at + size], 0.0):
+                    assert not isinstance(event, StreamReset | ConnectionFailed)
+                    if isinstance(event, DataReceived):
+                        unread.append(event)
+                        got[event.stream.id] += event.data
+                    elif isinstance(event, TrailersReceived):
+                        ended.add(event.stream.id)
+            events = client.receive(server.take(), 0.0)
+        for event in events:
+            if isinstance(event, DataSent):
+                left[event.stream.id] += event.size
+    assert got == sent
+    assert left == {key: len(value) for key, value in sent.items()}
+    assert ended == {1, 3, 5, 7}
 
 
 def test_settings_of_the_package_are_applied() -> None:

@@ -189,6 +189,19 @@ def test_pings_beside_data_are_no_flood() -> None:
     assert not server.failed
 
 
+def test_windows_that_are_opened_in_small_steps_are_no_flood() -> None:
+    """As Go's client reads: both windows, every 4 KiB."""
+    server = served(TIGHT)
+    (event,) = server.receive(headers(1, GET), 0.0)
+    assert isinstance(event, HeadersReceived)
+    server.send_headers(event.stream, fields(*OK), False)
+    for _ in range(500):
+        assert server.send_data(event.stream, b"x" * 16384, False) == 16384
+        for _ in range(4):
+            server.receive(written(f.write_window_update, 0, 4096) + written(f.write_window_update, 1, 4096), 0.0)
+    assert not server.failed
+
+
 def test_settings_frames_are_bounded() -> None:
     events = served().receive(frame(f.SETTINGS, 0, 0, b"\0\x09\0\0\0\0" * 65), 0.0)
     assert failure(events) == (ENHANCE_YOUR_CALM, CONTROL_FLOOD)
