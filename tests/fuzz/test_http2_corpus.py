@@ -28,9 +28,12 @@ def test_mutations(seed: int) -> None:
 
 
 def test_the_target_sees_what_it_is_to_see() -> None:
-    """A window that leaks is noticed."""
+    """A window that leaks or grows is noticed."""
     side = Side(0, True)
     side.hears(hello() + headers(1, POST, end=False))
-    side.connection.receive_window += 1
+    side.connection.receive_window -= 1
     with pytest.raises(AssertionError, match="a window leaks"):
+        side.hears(frame(f.DATA, 0, 1, b"x"))
+    side.connection.receive_window += 2
+    with pytest.raises(AssertionError, match="a window grows"):
         side.hears(frame(f.DATA, 0, 1, b"x"))
