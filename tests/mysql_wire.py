@@ -171,10 +171,11 @@ class Talk:
             result = Result()
             found.append(result)
             if head[0] == c.LOCAL_INFILE:
-                pieces = self.files.get(head[1:].decode(), [])
-                sequence = self.sequence + 1
-                said = [packet(piece, sequence + n) for n, piece in enumerate(pieces)]
-                head = yield b"".join([*said, packet(b"", sequence + len(pieces))])
+                said, sequence = [], self.sequence + 1
+                for piece in [*self.files.get(head[1:].decode(), []), b""]:
+                    said.append(packet(piece, sequence))
+                    sequence += len(piece) // 0xFFFFFF + 1
+                head = yield b"".join(said)
             if head[0] not in (c.OK_PACKET, c.ERR_PACKET):
                 for _ in range(Reader(head).lenenc()):
                     result.columns.append((yield b""))

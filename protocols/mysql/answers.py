@@ -297,8 +297,9 @@ class Answers(SessionState):
         if self.shared.options.mode != STATEMENT_MODE:
             return None
         kept = statement.pins
-        if statement.verb.effect == TRANSACTION:
-            kept = statement.verb.name
+        lasting = [verb.name for verb in statement.verbs if verb.effect == TRANSACTION]
+        if lasting:
+            kept = lasting[0]
         elif statement.special == SET and any(one.name == "autocommit" for one in parse(sql, mode=self.sql_mode) or ()):
             kept = "SET autocommit"
         if not kept:

@@ -31,13 +31,12 @@ from protocols.mysql.shared import SESSION_MODE, Shared
 from protocols.mysql.statements import SET, SETS_INSERT_ID, USES_NEXTVAL, USES_WARNINGS, Statement
 from protocols.mysql.tag import UNKNOWN_SCHEMA, Tag
 from protocols.mysql.upstream import MysqlUpstream
+from protocols.mysql.verbs import BY_NAME
 
 SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID() + LAST_INSERT_ID(0)")  # 0 for whoever comes next
 WARNINGS: Final = "warnings"  # why a connection is kept for one more statement
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
-
 _ENDS_TRANSACTION: Final = ("COMMIT", "ROLLBACK")
-_OBSCURE: Final = (b"sjis", b"cp932", b"big5", b"gbk", b"gb18030")
 # What no command takes back: a session that holds one of these takes its connection with it.
 _LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
 
@@ -98,14 +97,8 @@ class SessionState(Requests):
         tag = self.shared.one(tag)
         if tag is self.tag:
             return
-        self.tag = tag
-        self.kind = tag.kind
-        # Text in these may hold a backslash inside a character: what it says, only the server knows.
-        self.obscure = tag.settings.get("character_set_client") in _OBSCURE
-        modes = tag.settings.get("sql_mode", b"").upper()
-        self.sql_mode = ANSI_QUOTES if b"ANSI" in modes else 0  # ANSI stands for several, quotes among them
-        if b"NO_BACKSLASH_ESCAPES" in modes:
-            self.sql_mode |= NO_BACKSLASH_ESCAPES
+        self.tag, self.kind = tag, tag.kind
+        self.obscure, self.sql_mode = tag.is_obscure, tag.mode
 
     def status(self) -> int:
         """The flags that an answer of the gateway's own shows."""
@@ -123,10 +116,9 @@ class SessionState(Requests):
     def replied(self, status: i64, affected: int, insert_id: int, warnings: i64, rows: i64) -> None:
         """See Owner."""
         self.outcome = 1
-        in_transaction = status & SERVER_STATUS_IN_TRANS != 0
-        if self.in_transaction and not in_transaction:
+        if self.in_transaction and not status & SERVER_STATUS_IN_TRANS:
             self.next_transaction = False
-        self.in_transaction = in_transaction
+        self.in_transaction = status & SERVER_STATUS_IN_TRANS != 0
         self.autocommit = status & SERVER_STATUS_AUTOCOMMIT != 0
         self.affected = affected
         if self.after_rows:
@@ -230,6 +222,9 @@ class SessionState(Requests):
             and self.pending_option is None
         ):
             return
+        if statement.count > 1 and BY_NAME["USE"] in statement.verbs and not self.shared.tracked:
+            self.strayed = True  # nobody tells which schema it is now
+            self.hold("USE", now)
         if well:
             for reason in statement.unpins:
                 self.held.pop(reason, None)
@@ -320,9 +315,7 @@ class SessionState(Requests):
             return "transaction"
         if self.next_transaction:
             return "SET TRANSACTION"
-        if self.cursors:
-            return "cursor"
-        return self.once or self.errand
+        return "cursor" if self.cursors else self.once or self.errand
 
     def lease_lost(self) -> bool:
         """See ServerCodec. What only that connection had is gone: a client that relies on it must not go on."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from protocols.mysql.collations import Collation
 from protocols.mysql.constants import (
     CLIENT_DEPRECATE_EOF,
@@ -21,6 +23,7 @@ from protocols.mysql.constants import (
     COM_QUERY,
     COM_SET_OPTION,
 )
+from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
 from protocols.mysql.packets import command
 
 # Capabilities that change what the server does or says, and stay as the handshake made them.
@@ -39,6 +42,7 @@ CHARSET_SETTINGS: Final = (
     "character_set_client", "character_set_connection", "character_set_results", "collation_connection",
 )  # fmt: skip
 
+_OBSCURE: Final = (b"sjis", b"cp932", b"big5", b"gbk", b"gb18030")
 _NUMBER: Final = re.compile(rb"-?\d{1,20}(\.\d{1,20})?")
 
 
@@ -46,7 +50,7 @@ _NUMBER: Final = re.compile(rb"-?\d{1,20}(\.\d{1,20})?")
 class Tag:
     """Immutable. ``settings``: SQL text by the name of the session variable; what is not in it has its default."""
 
-    __slots__ = ("_hash", "_key", "kind", "multi_statements", "schema", "settings")
+    __slots__ = ("_hash", "_key", "is_obscure", "kind", "mode", "multi_statements", "schema", "settings")
 
     def __init__(self, flags: int, multi_statements: bool, schema: bytes, settings: dict[str, bytes]) -> None:
         self.kind: Final[int] = flags & FIXED | (WITH_SCHEMA if schema else 0)
@@ -55,6 +59,11 @@ class Tag:
         self.settings: Final = settings
         self._key: Final = (self.kind, multi_statements, schema, *sorted(settings.items()))
         self._hash: Final[int] = hash(self._key)
+        # Text in these may hold a backslash inside a character: what it says, only the server knows.
+        self.is_obscure: Final = settings.get("character_set_client") in _OBSCURE
+        modes = settings.get("sql_mode", b"").upper()
+        mode = ANSI_QUOTES if b"ANSI" in modes else 0  # ANSI stands for several, quotes among them
+        self.mode: Final[i64] = mode | (NO_BACKSLASH_ESCAPES if b"NO_BACKSLASH_ESCAPES" in modes else 0)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Tag) and other._key == self._key)
@@ -109,7 +118,8 @@ def assign(settings: dict[str, bytes]) -> bytes:
     if charset and collation and all(settings.get(name) == charset for name in CHARSET_SETTINGS[:3]):
         parts.append(b"NAMES %b COLLATE %b" % (charset, collation))
         settings = {name: value for name, value in settings.items() if name not in CHARSET_SETTINGS}
-    parts += [name.encode() + b"=" + (value or b"DEFAULT") for name, value in sorted(settings.items())]
+    for name, value in sorted(settings.items()):
+        parts.append(name.encode() + b"=" + (value or (b"NULL" if name.startswith("@") else b"DEFAULT")))
     return b"SET " + b",".join(parts)
 
 

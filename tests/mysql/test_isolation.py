@@ -1,4 +1,4 @@
-"""The isolation test: 100 clients over five connections, everything at once, much going wrong, and nothing shown to others.
+"""The isolation test: 100 clients over five connections, everything at once, and nothing shown to others.
 
 tests/mysql_clients.py says what the clients do; here their connections upstream are killed meanwhile, and in the end
 everything has to balance.
