@@ -32,6 +32,7 @@ COMPILED_MODULES: Final = (
     "gateway/intake.py",
     "gateway/lending.py",
     "gateway/meter.py",
+    "gateway/mirror.py",
     "gateway/parking.py",
     "gateway/roles.py",
     "gateway/service.py",

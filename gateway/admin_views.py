@@ -20,12 +20,15 @@ from gateway.metrics import Exposition, quantile
 from gateway.metrics_table import Scrape, build, governors, pins
 from gateway.service import Service
 from protocols.call import OUTCOMES
+from protocols.codec import QUERY_ORDERS
 from protocols.histogram import Histogram
 
 PLAIN: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 READY: Final = "ready"  # the state in which a worker serves everyone
 MAX_SESSIONS: Final = 1000  # that /sessions lists unless asked for another number
+TOP_QUERIES: Final = 20  # the same of /stats/queries, for each service
+MAX_QUERIES: Final = 1000
 
 
 class Runtime(Protocol):
@@ -168,8 +171,24 @@ class Views:
                 "by_pool": {reason: count for reason, count in refused.items() if count},
             },
             "policies": policies,
+            "rules": _rules(service, now),
+            "mirrors": {target: mirror.stats() for target, mirror in service.mirrors.items()},
             **service.protocol.stats(now),
         }
+
+    async def queries(self, request: Request) -> Response:
+        """What was executed, by digest: the top of each service."""
+        chosen = self._chosen(request)
+        if isinstance(chosen, Response):
+            return chosen
+        top = request.query.get("top", str(TOP_QUERIES))
+        if not top.isascii() or not top.isdigit() or len(top) > 9:
+            return plain(400, "top has to be a whole number")
+        by = request.query.get("by", QUERY_ORDERS[0])
+        if by not in QUERY_ORDERS:
+            return plain(400, f"say by= one of {', '.join(QUERY_ORDERS)}")
+        limit, now = min(int(top), MAX_QUERIES), monotonic()
+        return _json({one.name: [_query(facts) for facts in one.protocol.queries(by, limit, now)] for one in chosen})
 
     async def clusters(self, request: Request) -> Response:
         """Endpoints, their lanes and leases."""
@@ -186,17 +205,23 @@ class Views:
 
     async def sessions(self, request: Request) -> Response:
         """Who is connected, what each holds and why."""
+        chosen = self._chosen(request)
+        if isinstance(chosen, Response):
+            return chosen
+        limit = request.query.get("limit", str(MAX_SESSIONS))
+        if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
+            return plain(400, "limit has to be a whole number")
+        total = sum(len(service.sessions) for service in chosen)
+        shown = list(islice(_sessions(chosen, monotonic()), int(limit)))
+        return _json({"total": total, "shown": len(shown), "sessions": shown})
+
+    def _chosen(self, request: Request) -> list[Service] | Response:
+        """The service that is asked for, or all of them."""
         services = self.runtime.services
         wanted = request.query.get("service")
         if wanted is not None and wanted not in services:
             return plain(404, f"there is no such service; there are: {', '.join(services)}")
-        limit = request.query.get("limit", str(MAX_SESSIONS))
-        if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
-            return plain(400, "limit has to be a whole number")
-        chosen = [services[wanted]] if wanted is not None else list(services.values())
-        total = sum(len(service.sessions) for service in chosen)
-        shown = list(islice(_sessions(chosen, monotonic()), int(limit)))
-        return _json({"total": total, "shown": len(shown), "sessions": shown})
+        return [services[wanted]] if wanted is not None else list(services.values())
 
     async def config_dump(self, request: Request) -> Response:
         """The configuration in effect, without secrets."""
@@ -225,6 +250,15 @@ class Views:
         return round(now - self.runtime.started, 3)
 
     # What changes something
+
+    async def reset_queries(self, request: Request) -> Response:
+        """Begin anew with /stats/queries."""
+        chosen = self._chosen(request)
+        if isinstance(chosen, Response):
+            return chosen
+        for service in chosen:
+            service.protocol.forget_queries()
+        return plain(200, "reset")
 
     async def drain(self, request: Request) -> Response:
         """As SIGTERM."""
@@ -258,6 +292,21 @@ def _calls(service: Service) -> dict[str, Any]:
         duration.total += meter.duration.total
         verbs[meter.verb.name] = {"effect": meter.verb.effect, **outcomes, "latency_ms": _latency(meter.duration)}
     return {**total, "latency_ms": _latency(duration), "by_verb": verbs}
+
+
+def _rules(service: Service, now: float) -> list[dict[str, Any]]:
+    """How often each rule was followed, what it refused, and the live state of its policies."""
+    found = []
+    for name, hits in service.protocol.rule_hits():
+        policies = [{"policy": governor.name, **governor.stats(now)} for governor in service.governance.rules[name]]
+        refused = sum(policy["refused"] for policy in policies)
+        found.append({"name": name, "hits": hits, "refused": refused, "policies": policies})
+    return found
+
+
+def _query(facts: dict[str, Any]) -> dict[str, Any]:
+    latency = facts.pop("latency")
+    return {**facts, "latency_ms": _latency(latency)}
 
 
 def _latency(duration: Histogram) -> dict[str, float | None]:
@@ -301,10 +350,14 @@ ROUTES: Final[dict[str, Route]] = {
     "/healthz": Route(READS, Views.healthz, "200 while the process is alive"),
     "/metrics": Route(READS, Views.metrics, "for Prometheus"),
     "/stats": Route(READS, Views.stats, "calls, latencies, bytes, sessions and policies by service"),
+    "/stats/queries": Route(
+        READS, Views.queries, f"what was executed, by digest; ?service=, ?top=, ?by={'|'.join(QUERY_ORDERS)}"
+    ),
     "/clusters": Route(READS, Views.clusters, "upstream endpoints, their lanes and leases"),
     "/sessions": Route(READS, Views.sessions, "who is connected and what each holds; ?service=, ?limit="),
     "/config_dump": Route(READS, Views.config_dump, "the configuration in effect, secrets hidden"),
     "/server_info": Route(READS, Views.server_info, "version, form, pid, uptime, listeners"),
+    "/stats/queries/reset": Route(CHANGES, Views.reset_queries, "forget what was executed; ?service="),
     "/drain": Route(CHANGES, Views.drain, "stop accepting, finish what is under way, exit"),
     "/quitquitquit": Route(CHANGES, Views.quit, "exit now"),
     "/logging": Route(CHANGES, Views.logging, "change the log level; ?level=debug"),
@@ -313,4 +366,4 @@ ROUTES: Final[dict[str, Route]] = {
 
 def listing() -> str:
     """The paths, for people who are looking for one."""
-    return "\n".join(f"{route.methods[0]:4} {path:14} {route.meaning}" for path, route in ROUTES.items())
+    return "\n".join(f"{route.methods[0]:4} {path:20} {route.meaning}" for path, route in ROUTES.items())

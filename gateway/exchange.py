@@ -55,6 +55,9 @@ class Exchange(Intake):
                 session.close()
             return
         if codec.pin is not None:
+            if codec.moves:
+                codec.moves = False
+                self._return_lease(session, now)
             connection = session.lease
             if connection is None:
                 self._borrow(session, call, now)
@@ -104,6 +107,8 @@ class Exchange(Intake):
         """Pass the gates. A run that is refused as a whole is tried command by command."""
         plan = session.plans[call.verb.index]
         assert isinstance(plan, Plan)
+        if call.gates:
+            plan = self.governance.ruled(plan, call, session.user, session.address)
         fault = plan.admit(call, now) if call.also is None else self._forbidden(session, plan, call, now)
         if fault is None:
             call.plan = plan

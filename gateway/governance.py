@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from policies.gate import Governor, Plan, Scope, new_plan
@@ -12,6 +12,7 @@ from protocols.codec import Protocol
 from protocols.fault import Fault
 
 MAX_IDENTITIES: Final = 4096  # (user, address) pairs whose plans are kept at hand; more are bound again when met
+MAX_RULED: Final = 4096  # plans with the gates of a rule, the same
 
 
 @final
@@ -22,11 +23,19 @@ class Governance:
     its own setting: limits leave control verbs alone by default, as refusing the end of a transaction helps nobody.
     """
 
-    def __init__(self, protocol: Protocol, access: Sequence[Governor], policies: Sequence[Governor]) -> None:
+    def __init__(
+        self,
+        protocol: Protocol,
+        access: Sequence[Governor],
+        policies: Sequence[Governor],
+        rules: Mapping[str, Sequence[Governor]] | None = None,
+    ) -> None:
         self.protocol: Final = protocol
         self.access: Final = list(access)
         self.policies: Final = list(policies)
+        self.rules: Final = {name: list(governors) for name, governors in (rules or {}).items()}  # of Call.gates
         self._by_identity: Final[OrderedDict[tuple[str, str], list[Plan]]] = OrderedDict()
+        self._ruled: Final[dict[tuple[Plan, str, int], Plan]] = {}
 
     def plans(self, user: str, address: str) -> list[Plan]:
         """The plans of one client, by Verb.index."""
@@ -53,6 +62,17 @@ class Governance:
                 if fault is not None:
                     return fault
         return None
+
+    def ruled(self, plan: Plan, call: Call, user: str, address: str) -> Plan:
+        """A client's plan with the gates of the call's rule behind its own."""
+        key = (plan, call.gates, int(call.verb.index))
+        found = self._ruled.get(key)
+        if found is None:
+            inner = new_plan(self.rules[call.gates], Scope(user, address, call.verb), {})
+            if len(self._ruled) >= MAX_RULED:
+                del self._ruled[next(iter(self._ruled))]
+            found = self._ruled[key] = Plan([*plan.gates, *inner.gates])
+        return found
 
     def _plan(self, scope: Scope, known: dict[tuple[int, ...], Plan]) -> Plan:
         governors = list(self.access)

@@ -114,7 +114,7 @@ class Intake(Parking):
         return sent
 
     def uploads(self, session: Session, call: Call) -> None:
-        """See Driver. A client in the middle of a large request has to send some of it now and then: it holds a lease."""
+        """See Driver. In the middle of a large request a client has to send some of it now and then."""
         if session.closed or session.tail is not call or not session.codec.unfinished():
             return
         if session.parked_for is None and monotonic() - session.used >= self.slow_client_timeout:

@@ -3,7 +3,8 @@
     logs.info("listening", service="cache", address="127.0.0.1:6380")
     logs.recurring("upstream down", service="cache", endpoint="10.0.0.5:6379", detail="connection refused")
 
-Fields are what an operator searches for. A secret is never one of them, nor is what a client sent.
+Fields are what an operator searches for. A secret is never one of them, nor is what a client sent, but for names and
+the text of a slow query without its literals.
 """
 
 from __future__ import annotations

@@ -174,6 +174,25 @@ def _circuits(scrape: Scrape) -> Iterator[Row]:
                     yield (service.name, name, state), state == now_in
 
 
+def _rule_hits(scrape: Scrape) -> Iterator[Row]:
+    for service, _ in scrape.services:
+        for rule, hits in service.protocol.rule_hits():
+            yield (service.name, rule), hits
+
+
+def _rule_refused(scrape: Scrape) -> Iterator[Row]:
+    for service, _ in scrape.services:
+        for rule, governed in service.governance.rules.items():
+            yield (service.name, rule), sum(int(governor.refused) for governor in governed)
+
+
+def _mirrored(scrape: Scrape) -> Iterator[Row]:
+    for service, _ in scrape.services:
+        for target, mirror in service.mirrors.items():
+            for outcome, count in mirror.stats().items():
+                yield (service.name, target, outcome), count
+
+
 def _ready(scrape: Scrape) -> Iterator[Row]:
     yield (), scrape.ready
 
@@ -223,6 +242,7 @@ _SERVICE: Final = ("service",)
 _ENDPOINT: Final = ("service", "endpoint")
 _POOL: Final = ("service", "endpoint", "pool")
 _POLICY: Final = ("service", "policy")
+_RULE: Final = ("service", "rule")
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Family(
@@ -333,6 +353,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         "poolgate_circuit_breaker_state", GAUGE, (*_POLICY, "state"),
         "1 for the state that the circuit is in, 0 for the others", _circuits,
+    ),
+    Family(
+        "poolgate_rule_hits_total", COUNTER, _RULE,
+        "Commands that followed a query rule", _rule_hits,
+    ),
+    Family(
+        "poolgate_rule_refused_total", COUNTER, _RULE,
+        "Commands that a query rule, or a policy of it, refused", _rule_refused,
+    ),
+    Family(
+        "poolgate_mirrored_total", COUNTER, ("service", "target", "outcome"),
+        "Copies of commands for another service: mirrored, failed (an error, or no reply), dropped (too many)",
+        _mirrored,
     ),
     Family(
         "poolgate_ready", GAUGE, (),

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Final, final
 
+from gateway import logs
 from gateway.balance import Balance
 from gateway.exchange import Exchange, keeper
 from gateway.governance import Governance
+from gateway.mirror import Mirror
 from gateway.session import Session
 from pools.slot import HOLDING
 from protocols.call import CANCELLED
 from protocols.codec import Host, Protocol
 from protocols.fault import Fault
+
+SLOW_LINES: Final = 10  # a second, of the log
 
 
 @final
@@ -46,6 +50,7 @@ class Service(Exchange):
         self.idle_timeout: float = idle_timeout
         self.login_timeout: float = login_timeout
         self.sessions: Final[dict[int, Session]] = {}
+        self.mirrors: Final[dict[str, Mirror]] = {}  # by the service that gets the copies
         self.accepted: int = 0
         self.turned_away: int = 0
         self._departure: Final = asyncio.Event()
@@ -81,6 +86,7 @@ class Service(Exchange):
         if self.protocol.is_ready():
             session.codec.greet()
             self.say(session)
+            self.pump(session, monotonic())  # it may have been in a hurry
             self._newcomers[session.number] = session
             if len(self._newcomers) == 1:
                 self._expect_logins()
@@ -225,6 +231,9 @@ class ServiceHost(Host):
 
     def __init__(self, service: Service) -> None:
         self._service: Final = service
+        self._lines_since: float = 0.0  # slow calls that were told in the second that began then
+        self._lines: int = 0
+        self._left_out: int = 0
 
     def disconnect(self, session_id: int) -> None:
         """See Host."""
@@ -237,6 +246,27 @@ class ServiceHost(Host):
     def interrupt(self, session_id: int) -> bool:
         """See Host."""
         return self._service.interrupt(session_id)
+
+    def mirror(self, service: str, tag: object, request: bytes) -> None:
+        """See Host."""
+        self._service.mirrors[service].send(tag, request, monotonic())
+
+    def slow(self, facts: dict[str, Any]) -> None:
+        """See Host. So many lines a second, then a line with the number of those that were left out."""
+        now = monotonic()
+        if now - self._lines_since >= 1.0:
+            self._lines_since, self._lines = now, 0
+        if self._lines < SLOW_LINES:
+            self._lines += 1
+            logs.warning("slow query", service=self._service.name, **facts)
+            return
+        self._left_out += 1
+        if self._left_out == 1:
+            asyncio.get_running_loop().call_later(1.0, self._sum_up)
+
+    def _sum_up(self) -> None:
+        left_out, self._left_out = self._left_out, 0
+        logs.warning("slow queries were left out of the log", service=self._service.name, times=left_out)
 
 
 def _facts(session: Session, now: float) -> dict[str, Any]:

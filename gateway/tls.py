@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 from protocols.errors import ProtocolError
 from protocols.layer import Layer
@@ -170,6 +170,7 @@ def explain(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        text = error.reason or str(error).removeprefix("[SSL] ").partition(" (_ssl")[0]
+        reason: Any = getattr(error, "reason", None)  # typed as text, and not always there
+        text = reason or str(error).removeprefix("[SSL] ").partition(" (_ssl")[0]
         return text.replace("_", " ").lower()
     return error.strerror or str(error)

@@ -3,6 +3,7 @@
 1. ``commands``: verbs that nobody may use here
 2. ``clients``: what this user may do
 3. ``policies``: as the operator ordered them, outermost first
+4. ``rules``: the refusal or the policies of the rule that a call follows
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Any, Final
 
 from gateway.balance import Balance
 from gateway.config import model
+from gateway.config.rules import QueryRule
 from gateway.endpoint import Endpoint
 from gateway.governance import Governance
+from gateway.mirror import Mirror
 from gateway.service import Service
 from gateway.target import Target
 from gateway.tls import listener_context, load_pair
 from policies.access import AccessGovernor, Rights
 from policies.forbidden import ForbiddenGovernor
-from policies.gate import Governor
+from policies.gate import Governor, matches
+from policies.refusal import RefusalGovernor
 from protocols.codec import IMPOSSIBLE, RESTRICTED, Protocol
+from protocols.fault import DENIED, Fault
 
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
 
@@ -32,7 +37,12 @@ def build(config: model.Config, spawn: Spawn) -> dict[str, Service]:
     Raises:
         OSError: a certificate cannot be read.
     """
-    return {name: _service(name, settings, spawn) for name, settings in config.services.items()}
+    services = {name: _service(name, settings, spawn) for name, settings in config.services.items()}
+    for name, settings in config.services.items():
+        mirrors = services[name].mirrors
+        for target in {rule.mirror for rule in settings.rules if rule.mirror}:
+            mirrors[target] = Mirror(services[target].protocol, services[target].balance)
+    return services
 
 
 def _service(name: str, settings: model.Service, spawn: Spawn) -> Service:
@@ -43,7 +53,12 @@ def _service(name: str, settings: model.Service, spawn: Spawn) -> Service:
     return Service(
         protocol,
         Balance(endpoints),
-        Governance(protocol, _access(protocol, settings), [policy.governor(name) for policy in settings.policies]),
+        Governance(
+            protocol,
+            _access(protocol, settings),
+            [policy.governor(name) for policy in settings.policies],
+            {str(rule.name): _gates(name, rule) for rule in settings.rules},
+        ),
         max_clients=limits.max_clients,
         output_buffer=limits.output_buffer,
         slow_client_timeout=limits.slow_client_timeout,
@@ -75,13 +90,35 @@ def _redis(name: str, settings: model.Service) -> Protocol:
 def _mysql(name: str, settings: model.Service) -> Protocol:
     from protocols.mysql.auth import Account
     from protocols.mysql.protocol import MysqlProtocol
+    from protocols.mysql.rules import Match, Rule, Rules
     from protocols.mysql.shared import MAX_LONG_DATA, Options
+    from protocols.mysql.verbs import VERBS
 
     def account(client: model.Client) -> Account:
         if client.password_hash is not None:
             return Account.of_hash(client.user, client.password_hash.reveal())
         assert client.secret is not None
         return Account.of_password(client.user, client.secret.reveal())
+
+    def rule(one: QueryRule) -> Rule:
+        chosen, rewrite = one.match, one.rewrite
+        match = Match(
+            users=chosen.user,
+            schemas=chosen.schema,
+            digests=chosen.digest,
+            pattern=chosen.pattern or "",
+            verbs=[verb.name for verb in VERBS if matches(chosen.verbs, verb)] if chosen.verbs else None,
+        )
+        return Rule(
+            str(one.name),
+            match,
+            route=one.route or "",
+            force=one.force,
+            pattern=rewrite.pattern if rewrite else "",
+            replacement=rewrite.replacement if rewrite else "",
+            gated=bool(one.refuse or one.policies),
+            mirror=one.mirror or "",
+        )
 
     upstream, pool, limits = settings.upstream, settings.pool, settings.limits
     return MysqlProtocol(
@@ -97,12 +134,24 @@ def _mysql(name: str, settings: model.Service) -> Protocol:
             statements=pool.statements,
             request_buffer=limits.request_buffer,
             max_long_data=min(limits.max_value, MAX_LONG_DATA),
+            digests=settings.queries.digests,
+            slow=settings.queries.slow,
+            reads=settings.reads,
+            read_after_write=settings.read_after_write,
         ),
+        rules=Rules([rule(one) for one in settings.rules]) if settings.rules else None,
     )
 
 
 # How the protocols of protocols/registry.py are made from a service's settings.
 PROTOCOLS: Final[dict[str, Callable[[str, model.Service], Protocol]]] = {"redis": _redis, "mysql": _mysql}
+
+
+def _gates(service: str, rule: QueryRule) -> list[Governor]:
+    """What stands behind the service's own policies for statements that follow the rule."""
+    if rule.refuse:
+        return [RefusalGovernor(Fault(DENIED, service, f"{rule.refuse} (rule {rule.name})"))]
+    return [policy.governor(service) for policy in rule.policies]
 
 
 def _access(protocol: Protocol, settings: model.Service) -> list[Governor]:

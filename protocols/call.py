@@ -79,8 +79,8 @@ class Call:
 
     __slots__ = (
         "also", "answer", "barrier", "behind", "blamed", "blocking", "closes", "count", "deadline", "done", "errors",
-        "failures", "in_turn", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver", "request",
-        "retried", "sent", "shape", "size", "started", "unfinished", "verb", "verbs", "waiting",
+        "failures", "gates", "in_turn", "local", "mute", "next", "observed", "outcome", "partial", "plan", "receiver",
+        "request", "retried", "sent", "shape", "size", "started", "unfinished", "verb", "verbs", "waiting",
     )  # fmt: skip
 
     def __init__(self, verb: Verb, count: i64, request: bytes, started: float) -> None:
@@ -101,6 +101,7 @@ class Call:
         self.mute: bool = False  # the client does not want the reply
         self.closes: bool = False  # the session ends behind its reply
         self.unfinished: bool = False  # more of the request follows, in pieces
+        self.gates: str = ""  # the rule whose gates it has to pass as well; see Governance.ruled
         self.shape: i64 = 0  # what kind of reply the upstream codec has to expect, in the protocol's own numbers
         self.blocking: float = -1.0  # seconds that it asks the upstream to wait (0: for ever); -1: it does not block
 

@@ -34,7 +34,7 @@ class Histogram:
 
 
 def _bucket(value: float) -> i64:
-    """The first whose edge is not below the value. As comparisons with constants: a list of edges boxes each of them."""
+    """The first whose edge is not below the value, by constants: a list of edges would box each of them."""
     if value <= 0.001:
         if value <= 0.00025:
             return 0 if value <= 0.00005 else 1 if value <= 0.0001 else 2

@@ -232,7 +232,7 @@ class Conversation:
         codec = self.protocol.server(number, "10.0.0.9:5000", "127.0.0.1:3306", False, self.now)
         assert isinstance(codec, MysqlServer)
         self.codec = codec
-        self.denied = set(denied)
+        self.denied: set[str] = set() if greets else set(denied)
         self.lines: list[str] = []  # the calls so far, in words
         self.calls: list[Call] = []  # the calls that went upstream, and what went ahead of them
         self.current: Call | None = None  # the client's own, under way
@@ -257,6 +257,7 @@ class Conversation:
             self.client_got = b""
             self.lines.clear()
             self.upstream = self.another()
+            self.denied.update(denied)
 
     def another(self) -> MysqlUpstream:
         """An upstream connection of the kind that the client needs."""
@@ -370,11 +371,14 @@ class Conversation:
             call = self.in_flight
             found = self.upstream.scan(data, start, resume, call)
             end = int(self.upstream.end)
+            upstream = self.upstream
             if call is not None and end > start:
                 self.relaying = False
                 if found == DONE:
                     self.in_flight = None
                 self._replied(call, data[start:end])
+            if self.upstream is not upstream:
+                break  # it is gone, with whatever else it said
             start = resume = end
             if found == MORE:
                 self._unfinished(data, start)
@@ -416,6 +420,14 @@ class Conversation:
 
     def _over(self, call: Call, data: bytes) -> None:
         self.current = None
+        if call.unfinished and self.codec.unfinished():  # the upstream replied to half a request: it has to go
+            self.codec.discard()
+            self.tail, self.lent = b"", False
+            self.codec.finished(call, self.now)
+            self._complete(call, data)
+            self.closed = self.closed or not self.codec.lease_lost()
+            self.upstream = self.another()
+            return
         self.codec.finished(call, self.now)
         self._complete(call, data)
 

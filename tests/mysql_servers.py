@@ -97,6 +97,8 @@ def _mariadb_template() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     command = [binary("mariadb-install-db"), "--no-defaults", f"--datadir={folder / 'data'}", _as_user()]
     command += ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
+    # A server that starts removes temporary tables from its tmpdir, those of others as well: never a shared one.
+    command += [f"--tmpdir={folder}"]
     subprocess.run([*command, *_SMALL], check=True, capture_output=True)
     return folder / "data"
 
@@ -152,6 +154,7 @@ class MariaDBServer(DatabaseServer):
         shutil.copytree(_mariadb_template(), self.data)
         own = {
             "datadir": str(self.data),
+            "tmpdir": str(self.folder),
             "socket": str(self.path),
             "pid-file": str(self.folder / "pid"),
             "init-file": str(self.folder / "init.sql"),

@@ -82,7 +82,9 @@ class Conversation:
         )
         self.protocol.shared.greeted = greeted
         self.now = 100.0
-        codec = self.protocol.server(7 + len(self.protocol.shared.sessions), "10.0.0.9:5000", "127.0.0.1:6379", False, 100.0)
+        codec = self.protocol.server(
+            7 + len(self.protocol.shared.sessions), "10.0.0.9:5000", "127.0.0.1:6379", False, 100.0
+        )
         assert isinstance(codec, Codec)
         self.codec = codec
         self.codec.plans = [object() if verb.name in set(apart) else PLAN for verb in VERBS]

@@ -119,9 +119,11 @@ def mariadb_server(workload: MysqlWorkload, directory: Path) -> Iterator[MysqlSt
 def _install(directory: Path) -> list[str]:
     """Make a data folder; returns how the server is started on it."""
     data = directory / "data"
-    words = ["--no-defaults", f"--datadir={data}", f"--user={pwd.getpwuid(os.geteuid()).pw_name}"]
+    # Its own tmpdir: a server that starts removes the temporary tables that it finds there, those of others as well.
+    words = ["--no-defaults", f"--datadir={data}", f"--tmpdir={directory}"]
+    words.append(f"--user={pwd.getpwuid(os.geteuid()).pw_name}")
     line = [debian("mariadb-install-db", "mariadb-server"), *words, "--auth-root-authentication-method=normal"]
-    line += ["--skip-test-db", "--skip-name-resolve"]  # nor does it fail where this machine's name is unknown
+    line += ["--skip-test-db", "--skip-name-resolve"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = [text for text in (done.stdout + done.stderr).splitlines() if "ERROR" in text]

@@ -19,7 +19,7 @@ Wrong = Iterator[tuple[Path, str]]
 
 
 def across(value: Any) -> Wrong:
-    """Addresses listened on twice, users given twice, commands that the protocol does not have."""
+    """Addresses listened on twice, users given twice, commands and services that there are not."""
     yield from _shared_addresses(value)
     for name, service in _pairs(_get(value, "services")):
         place = ("services", name)
@@ -27,6 +27,7 @@ def across(value: Any) -> Wrong:
         protocol = _get(service, "protocol")
         if isinstance(protocol, str) and protocol in PROTOCOLS:
             yield from _commands(place, service, known_commands(protocol))
+        yield from _mirrors(place, service, value)
 
 
 def _get(value: Any, key: str) -> Any:
@@ -83,9 +84,11 @@ def _commands(service: Path, value: Any, known: dict[str, bool]) -> Wrong:
     for index, client in _items(_get(value, "clients")):
         for key in ("allow", "deny"):
             yield from _unknown((*service, "clients", index, key), _get(client, key), known, EFFECTS)
-    for index, entry in _items(_get(value, "policies")):
-        for word, policy in _pairs(entry):
-            yield from _unknown((*service, "policies", index, word, "verbs"), _get(policy, "verbs"), known, EFFECTS)
+    yield from _policies((*service, "policies"), _get(value, "policies"), known)
+    for index, rule in _items(_get(value, "rules")):
+        place: Path = (*service, "rules", index)
+        yield from _policies((*place, "policies"), _get(rule, "policies"), known)
+        yield from _unknown((*place, "match", "verbs"), _get(_get(rule, "match"), "verbs"), known, EFFECTS)
     commands = _get(value, "commands")
     for key in ("allow", "refuse"):
         yield from _unknown((*service, "commands", key), _get(commands, key), known)
@@ -93,6 +96,26 @@ def _commands(service: Path, value: Any, known: dict[str, bool]) -> Wrong:
         if isinstance(word, str) and not known.get(_name(word), True):
             message = f"{_name(word)} is refused whatever the configuration says: it would harm other clients"
             yield (*service, "commands", "allow", index), message
+
+
+def _policies(place: Path, policies: Any, known: dict[str, bool]) -> Wrong:
+    for index, entry in _items(policies):
+        for word, policy in _pairs(entry):
+            yield from _unknown((*place, index, word, "verbs"), _get(policy, "verbs"), known, EFFECTS)
+
+
+def _mirrors(place: Path, service: Any, value: Any) -> Wrong:
+    """Copies go to another service that understands them."""
+    services = dict(_pairs(_get(value, "services")))
+    for index, rule in _items(_get(service, "rules")):
+        name = _get(rule, "mirror")
+        if not isinstance(name, str):
+            continue
+        others = [other for other in services if other != place[1]]
+        if name not in others:
+            yield (*place, "rules", index, "mirror"), f"there is no other service `{name}`{nearest(name, others)}"
+        elif _get(services[name], "protocol") != _get(service, "protocol"):
+            yield (*place, "rules", index, "mirror"), f"the service `{name}` speaks another protocol"
 
 
 def _unknown(place: Path, words: Any, known: dict[str, bool], effects: Sequence[str] = ()) -> Wrong:

@@ -26,6 +26,7 @@ from gateway.config.kinds import (
 )
 from gateway.config.policies import Policies
 from gateway.config.problems import refuse
+from gateway.config.rules import Queries, Role, Rules
 from gateway.config.suits import unsuited
 from gateway.config.words import CommandName, Rule
 from gateway.tls import listener_context
@@ -246,6 +247,10 @@ class Service(Settings):
     upstream: Upstream
     pool: Annotated[PoolSettings, SettingsOf(PoolSettings), AfterValidator(_check_pool)] = PoolSettings()
     policies: Policies = ()  # outermost first
+    rules: Rules = ()  # for some statements; the first that matches is followed
+    reads: Role = "primary"  # replica: plain reads outside of transactions go there
+    read_after_write: Duration = 1.0  # for so long after its last write a session reads from the primary
+    queries: Queries = Queries()
     limits: Limits = Limits()
     commands: Commands = Commands()
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, NoDefault
 from pydantic_core import core_schema
 
-from gateway.config import model
+from gateway.config import model, rules
 from gateway.config.model import Config
 from policies.registry import POLICIES
 from pools.settings import PoolSettings
@@ -39,7 +39,7 @@ class _Generator(GenerateJsonSchema):
 def schema() -> dict[str, Any]:
     """The schema as plain values."""
     whole = Config.model_json_schema(schema_generator=_Generator)
-    classes = [*vars(model).values(), *POLICIES.values(), PoolSettings]
+    classes = [*vars(model).values(), *vars(rules).values(), *POLICIES.values(), PoolSettings]
     by_name = {cls.__name__: cls for cls in classes if isinstance(cls, type)}
     for name, part in (("Config", whole), *whole["$defs"].items()):
         for field, comment in _comments(by_name[name]).items() if name in by_name else ():

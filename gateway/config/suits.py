@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from gateway.config.problems import Path
+from gateway.config.rules import Queries
 
 Wrong = Iterator[tuple[Path, str]]
 
@@ -15,6 +16,12 @@ def _redis(service: Any) -> Wrong:
     if len(endpoints) != 1:
         place = ("upstream", "endpoints", 1)
         yield place, f"mode standalone takes exactly one endpoint, here are {len(endpoints)}"
+    if service.rules:
+        yield ("rules",), "rules are for MySQL: Redis has none"
+    if service.reads != "primary":
+        yield ("reads",), "Redis has no endpoints to choose from"
+    if service.queries != Queries():
+        yield ("queries",), "queries are noted for MySQL only"
     if service.pool.mode != "transaction":
         yield ("pool", "mode"), "Redis knows mode transaction only"
     for index, client in enumerate(service.clients or ()):
@@ -30,6 +37,12 @@ def _mysql(service: Any) -> Wrong:
         yield ("upstream",), "MySQL needs a `user`"
     if service.upstream.db:
         yield ("upstream", "db"), "a database number means nothing to MySQL: clients choose their schema"
+    routed = [(("rules", at, "route"), rule.route) for at, rule in enumerate(service.rules)]
+    for place, role in [(("reads",), service.reads), *routed]:
+        if role == "replica" and len(primaries) == len(service.upstream.endpoints):
+            yield place, "no endpoint has the role replica"
+        if role == "replica" and service.pool.mode == "session":
+            yield place, "in pool.mode session a client keeps the primary's connection that it has"
 
 
 _RULES: Final[dict[str, Callable[[Any], Wrong]]] = {"redis": _redis, "mysql": _mysql}

@@ -33,8 +33,8 @@ from protocols.mysql.constants import (
     ERR_PACKET,
 )
 from protocols.mysql.packets import HEADER, command, error, ok, one_number, packet, u32
+from protocols.mysql.queries import Queries
 from protocols.mysql.shared import STATEMENT_MODE, Shared
-from protocols.mysql.state import SessionState
 from protocols.mysql.statements import (
     SET,
     USES_CONNECTION_ID,
@@ -81,7 +81,7 @@ def _nonce() -> bytes:
     return secrets.token_bytes(_NONCE).translate(_PRINTABLE)
 
 
-class Answers(SessionState):
+class Answers(Queries):
     """A client's login, and what it asks of the gateway alone."""
 
     def __init__(self, shared: Shared, session_id: int, host: str, secure: bool, tls: bool, now: float) -> None:
@@ -153,6 +153,7 @@ class Answers(SessionState):
             self.login_call = self.current = call
             self.pending_schema = schema
             self.begin(NO_STATEMENT, "login", now)
+            self.moves = self.strayed  # COM_CHANGE_USER: not over the connection that it has
             return call
         self.retag(self.shared.login_tag(login.capabilities, schema, login.collation))
         return self.answered(BY_NAME["LOGIN"], self._welcome, now)

@@ -13,6 +13,7 @@ from mypy_extensions import i64
 
 from protocols.mysql.constants import COM_STMT_CLOSE
 from protocols.mysql.packets import MAX_PAYLOAD, command, u24
+from protocols.mysql.rules import Rule
 from protocols.mysql.statements import Statement
 
 # A text means the same wherever these are the same: schema, sql_mode and character sets.
@@ -27,7 +28,7 @@ class ClientStatement:
     """A statement as one client has it."""
 
     __slots__ = (
-        "alone", "cursor", "id", "key", "long_data", "long_size", "parameters", "schema", "statement", "text",
+        "alone", "cursor", "id", "key", "long_data", "long_size", "parameters", "rule", "schema", "statement", "text",
         "types",
     )  # fmt: skip
 
@@ -35,6 +36,7 @@ class ClientStatement:
         self.id: Final = number
         self.text: Final = text
         self.statement: Final = statement
+        self.rule: Rule | None = None  # of the text as the client sent it
         self.parameters: i64 = 0
         self.schema: bytes = b""  # that was the default when it was prepared, and is the default of its names for ever
         self.key: Key | None = None  # of its last execution

@@ -83,6 +83,11 @@ class PreparedCommands(Answers):
         """COM_STMT_PREPARE goes to the server; the id in the reply becomes the gateway's."""
         text = request[HEADER + 1 :]
         statement = self.shared.statements.find(text, self.sql_mode)
+        if self.rules is not None:
+            ruled = self.ruled(request, statement)
+            if ruled is not request:
+                request, text = ruled, ruled[HEADER + 1 :]
+                statement = self.shared.statements.find(text, self.sql_mode)
         if len(self.statements) >= MAX_STATEMENTS:
             return self.said_now(BY_NAME["STMT PREPARE"], TOO_MANY_STATEMENTS, now)
         if statement.uses & USES_CONNECTION_ID and not self.unfinished() and statement.verb.effect != DDL:
@@ -100,6 +105,7 @@ class PreparedCommands(Answers):
         made = ClientStatement(self.last_statement_id, text, statement)
         made.parameters = parameters
         made.schema = self.current_tag().schema
+        made.rule = self.rule
         made.alone = self.is_being_fetched(text, made)
         self.statements[made.id] = made
         return made.id
@@ -137,6 +143,10 @@ class PreparedCommands(Answers):
         if not has_room(request, known):
             return self.said_now(statement.verb, _NO_ROOM, now)
         self.set_cursor(known, False)
+        self.rule = known.rule
+        if known.rule is not None:
+            known.rule.hits += 1
+        self.opens_cursor = request[HEADER + 5] & CURSOR_READ_ONLY != 0
         call = self.forward(request, statement.verb, ANY, now, statement)
         self.executing = known
         if statement.special == SET:

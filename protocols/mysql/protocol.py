@@ -19,6 +19,7 @@ from protocols.mysql.constants import (
 )
 from protocols.mysql.login import MysqlLogin, ServerFacts
 from protocols.mysql.packets import command, turned_away
+from protocols.mysql.rules import Rules
 from protocols.mysql.server import MysqlServer
 from protocols.mysql.shared import TRACKERS, UTF8MB4, Options, Shared
 from protocols.mysql.tag import FIXED, Tag, assign, changes
@@ -48,8 +49,9 @@ class MysqlProtocol(Protocol):
         tls: bool,
         secure: bool,
         options: Options,
+        rules: Rules | None = None,
     ) -> None:
-        shared = Shared(service, accounts, options)
+        shared = Shared(service, accounts, options, rules)
         super().__init__(service, VERBS, shared.fresh)
         self.shared: Final = shared
         self._user: Final = user
@@ -152,7 +154,31 @@ class MysqlProtocol(Protocol):
         facts = self.shared.facts
         return {
             "server": {"version": facts.version if facts else None, "session_trackers": self.shared.tracked},
+            "queries": self.shared.digests.totals(),
         }
+
+    def queries(self, by: str, top: int, now: float) -> list[dict[str, Any]]:
+        """See Protocol."""
+        return self.shared.digests.top(by, top, now)
+
+    def forget_queries(self) -> None:
+        """See Protocol."""
+        self.shared.digests.reset()
+
+    def rule_hits(self) -> list[tuple[str, int]]:
+        """See Protocol."""
+        rules = self.shared.rules
+        return [(rule.name, int(rule.hits)) for rule in rules.rules] if rules is not None else []
+
+    def repeater(self, tag: object, now: float) -> ServerCodec:
+        """See Protocol."""
+        assert isinstance(tag, Tag)
+        session = MysqlServer(self.shared, 0, "", False, False, now)
+        session.logged_in = True
+        session.rules = None  # or copies might go round in circles
+        session.keeps_track = True  # what is thrown away need not be rewritten
+        session.retag(tag)
+        return session
 
 
 def _nothing(facts: ServerFacts) -> None:

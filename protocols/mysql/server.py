@@ -142,8 +142,12 @@ class MysqlServer(PreparedCommands):
         """The call that a command's packet (of a long one, its start) stands for; None: it asks for no answer."""
         word = request[HEADER]
         reader = _COMMANDS.get(word)
+        self.without_rule()
         if reader is not None:
-            return reader(self, request, now)
+            call = reader(self, request, now)
+            if self.rule is not None and call is not None:
+                call.gates = self.rule.gates
+            return call
         name = _OTHER_COMMANDS.get(word)
         if name is None:
             return self.said_now(BY_NAME["OTHER"], error(1, ER_UNKNOWN_COM, "Unknown command"), now)
@@ -160,12 +164,19 @@ class MysqlServer(PreparedCommands):
     def _query(self, request: bytes, now: float) -> Call:
         sql = request[HEADER + 1 :]
         statement = self.shared.statements.find(sql, self.sql_mode)
+        if self.rules is not None:
+            ruled = self.ruled(request, statement)
+            if ruled is not request:
+                request, sql = ruled, ruled[HEADER + 1 :]
+                statement = self.shared.statements.find(sql, self.sql_mode)
         if statement.special != NONE or statement.uses & ~_PLAIN_USES or self.shared.options.mode == STATEMENT_MODE:
             answered = self._special(sql, statement, now)
             if answered is not None:
                 return answered
             if statement.uses & OWN_NUMBERS and not self.unfinished():
                 request = command(COM_QUERY, self.with_own_numbers(sql, statement, now))
+        if self.rule is not None and self.rule.mirror:
+            self.keep_copy(request, statement)
         call = self.forward(request, statement.verb, ANY, now, statement)
         if statement.special == SET:
             self.read_set(sql)

@@ -9,8 +9,10 @@ from protocols.codec import Host
 from protocols.mysql.auth import Account, RsaKey
 from protocols.mysql.collations import collation_by_number
 from protocols.mysql.constants import CLIENT_MULTI_STATEMENTS, COM_QUERY
+from protocols.mysql.digests import Digests
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command
+from protocols.mysql.rules import PRIMARY, Rules
 from protocols.mysql.statements import Statements
 from protocols.mysql.tag import FIXED, Tag, assign, charset_settings
 from protocols.mysql.upstream import Owner
@@ -29,28 +31,46 @@ _MAX_KNOWN: Final = 1024  # schemas, tags, and SET statements whose effect is kn
 
 
 class Options:
-    """How one service shares its connections."""
+    """How one service shares its connections, and what it makes of statements."""
 
     def __init__(
-        self, *, mode: str, replay_user_variables: bool, statements: int, request_buffer: int, max_long_data: int
+        self,
+        *,
+        mode: str,
+        replay_user_variables: bool,
+        statements: int,
+        request_buffer: int,
+        max_long_data: int,
+        digests: int = 5000,
+        slow: float = 0.0,
+        reads: str = PRIMARY,
+        read_after_write: float = 0.0,
     ) -> None:
         self.mode: Final = mode
         self.replay_user_variables: Final = replay_user_variables
         self.statements: Final = statements  # prepared on one upstream connection
         self.request_buffer: Final = request_buffer
         self.max_long_data: Final = max_long_data
+        self.digests: Final = digests  # that are kept
+        self.slow: Final = slow  # from when a statement is told to the log; 0: none
+        self.reads: Final = reads  # the role of the endpoint for plain reads
+        self.read_after_write: Final = read_after_write  # seconds that a session reads from the primary after a write
 
 
 class Shared:
     """What all sessions of one service share."""
 
-    def __init__(self, service: str, accounts: dict[str, Account] | None, options: Options) -> None:
+    def __init__(
+        self, service: str, accounts: dict[str, Account] | None, options: Options, rules: Rules | None
+    ) -> None:
         self.service: Final = service
         self.accounts: Final = accounts
         self.options: Final = options
         self.facts: ServerFacts | None = None  # None: the upstream was never seen
         self.tracked: bool = False  # it has session trackers
         self.statements: Final = Statements()
+        self.digests: Final = Digests(options.digests)
+        self.rules: Final = rules  # None: there are none
         self.schemas: Final[OrderedDict[bytes, float]] = OrderedDict()  # known to be there, until when
         self.effects: Final[OrderedDict[bytes, dict[str, bytes]]] = OrderedDict()  # of SET statements, by their text
         self.sessions: Final[dict[int, Owner]] = {}

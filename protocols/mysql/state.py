@@ -122,7 +122,7 @@ class SessionState(Requests):
         self.autocommit = status & SERVER_STATUS_AUTOCOMMIT != 0
         self.affected = affected
         if self.after_rows:
-            self.rows = rows
+            self.rows = rows if self.pending_option is None else self.rows  # EOF answers COM_SET_OPTION, too
             self.affected = -1
         statement = self.statement
         if insert_id:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from protocols.call import APP_ERROR, FATAL, RETRYABLE, Call
 from protocols.codec import DONE, MORE, Login, ServerCodec, UpstreamCodec
@@ -60,6 +60,7 @@ _TROUBLE: Final = {
 }
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Owner(ServerCodec):
     """What the upstream codec tells the session that has the connection."""
 

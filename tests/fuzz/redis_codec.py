@@ -10,16 +10,12 @@ and move it to corpus/redis.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import hashlib
-import importlib
-import random
 import re
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+from fuzz.mutations import TURN, chunks, run
 
 from protocols.call import Call
 from protocols.errors import PeerError, ProtocolError
@@ -30,26 +26,12 @@ from protocols.redis.values import decode, decode_all
 from redis_playbook import RELAY_FROM, Conversation, pack
 
 CORPUS = Path(__file__).parent / "corpus" / "redis"
-TURN = b"\xff\xfe"
 BUFFER = 512  # request_buffer: small, so that much is large
 USERS = {"default": "pw", "app": "apple"}
 
 # Between two calls only this is passed over: empty commands and empty lines.
 _EMPTY = re.compile(rb"(?:\*(?:0|-[1-9][0-9]*)\r\n|[ \t\v\f\r]*\n)*")
 _REWRITTEN = ("WAIT", "WAITAOF", "EXEC")
-
-
-def chunks(data: bytes, how: int) -> Iterator[bytes]:
-    """Torn by the second byte of the input: not at all, byte by byte, or at odd places."""
-    if how < 64:
-        yield data
-        return
-    sizes = random.Random(how)
-    at = 0
-    while at < len(data):
-        size = 1 if how < 96 else sizes.choice((1, 2, 3, 7, 40, 600))
-        yield data[at : at + size]
-        at += size
 
 
 class Watched(Conversation):
@@ -195,7 +177,7 @@ def one_input(data: bytes) -> None:
         MODES[data[0] % 3](data[0], data[1], data[2:])
 
 
-# Without atheris: mutations of the corpus, always the same for a seed
+# What mutations put in
 
 TOKENS = [
     *(bytes([byte]) for byte in b"\r\n*$+-:>%~|_#!=(,012\0\"'"),
@@ -209,65 +191,5 @@ TOKENS = [
 ]
 
 
-def mutate(data: bytes, seeds: list[bytes], dice: random.Random) -> bytes:
-    """A few changes: tokens put in, bytes exchanged, parts cut out, doubled or taken from another seed."""
-    for _ in range(dice.randint(1, 6)):
-        at = dice.randint(0, len(data))
-        until = min(len(data), at + dice.choice((0, 1, 2, 8, 30)))
-        other = dice.choice(seeds)
-        begin = dice.randint(0, len(other))
-        data = data[:at] + dice.choice((
-            dice.choice(TOKENS),
-            bytes([dice.randrange(256)]),
-            b"",
-            data[at:until] * 2,
-            other[begin : begin + dice.randint(1, 60)],
-        )) + data[until:]  # fmt: skip
-    return data
-
-
-def corpus() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(CORPUS.iterdir())]
-
-
-def inputs(seed: int) -> Iterator[bytes]:
-    """Mutated inputs without end."""
-    seeds, dice = corpus(), random.Random(seed)
-    while True:
-        data = mutate(dice.choice(seeds), seeds, dice)
-        yield bytes([dice.randrange(256), dice.randrange(256)]) + data[2:] if dice.random() < 0.5 else data
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=60.0)
-    options.add_argument("--count", type=int, default=sys.maxsize)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--plain", action="store_true", help="without atheris, also where it is installed")
-    chosen = options.parse_args()
-    if not chosen.plain:
-        try:
-            atheris = importlib.import_module("atheris")
-        except ImportError:
-            print("atheris is not installed: plain mutations")
-        else:
-            atheris.Setup([sys.argv[0], f"-max_total_time={chosen.seconds:g}", str(CORPUS)], one_input)
-            atheris.Fuzz()
-            return
-    end, done = time.monotonic() + chosen.seconds, 0
-    for data in inputs(chosen.seed):
-        if done >= chosen.count or time.monotonic() > end:
-            break
-        try:
-            one_input(data)
-        except BaseException:
-            crash = Path(f"crash-{hashlib.sha256(data).hexdigest()[:12]}")
-            crash.write_bytes(data)
-            print(f"{crash}: {data!r}")
-            raise
-        done += 1
-    print(f"{done} inputs, all is well")
-
-
 if __name__ == "__main__":
-    main()
+    run(one_input, CORPUS, TOKENS, __doc__)

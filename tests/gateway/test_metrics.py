@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from time import monotonic
+from typing import Final
 
 import pytest
 from prometheus_client.core import Metric
@@ -17,8 +18,20 @@ from gateway.metrics_table import COUNTER, FAMILIES, Scrape, governors, lane_sta
 from policies.circuit_breaker import CircuitBreakerGovernor
 from protocols.call import APP_ERROR, CANCELLED, FATAL, OUTCOMES, REFUSED, RETRYABLE
 from protocols.histogram import EDGES, Histogram
-from runtimes import FakeRuntime, run
+from runtimes import CONFIG, FakeRuntime, run
 from servers import ROOT
+
+RULED: Final = """\
+  orders-db:
+    protocol: mysql
+    listen: 127.0.0.1:3306
+    upstream: {endpoints: [127.0.0.1:3307], user: app}
+    rules: [{name: slow, match: {verbs: SELECT}, mirror: shadow, policies: [timeout: 1s]}]
+  shadow:
+    protocol: mysql
+    listen: 127.0.0.1:3316
+    upstream: {endpoints: [127.0.0.1:3317], user: app}
+"""
 
 
 def scrape_of(runtime: FakeRuntime) -> Scrape:
@@ -68,7 +81,7 @@ def test_calls_by_verb_and_outcome(accept: str) -> None:
 
 def test_every_line_belongs_to_the_table_and_has_its_labels() -> None:
     async def scenario() -> None:
-        runtime = FakeRuntime()
+        runtime = FakeRuntime(CONFIG + RULED)
         runtime.record("GET", 0.001)
         runtime.connect("open", b"*2\r\n$5\r\nWATCH\r\n$1\r\nk\r\n")
         families = await scraped(runtime)

@@ -75,7 +75,7 @@ MARIADB: Final = (
     "INSERT INTO t (name) VALUES ('h') RETURNING id, name",
     "SELECT LAST_INSERT_ID() + 0, @@last_insert_id", "SELECT LAST_INSERT_ID(#)", "SET last_insert_id = #",
     "SET insert_id = 4#", "SELECT ROW_COUNT()", "SELECT ROW_COUNT() AS n",
-    "SELECT FOUND_ROWS()",
+
     "SET NAMES latin1", "SET NAMES utf8mb4", "SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET CHARACTER SET latin1",
     "SET character_set_results = NULL",
     "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection",
@@ -103,12 +103,16 @@ MARIADB: Final = (
     "LOCK TABLES t WRITE", "LOCK TABLES t READ", "UNLOCK TABLES", "SELECT GET_LOCK('{schema}', 0)",
     "SELECT RELEASE_LOCK('{schema}')", "SELECT IS_FREE_LOCK('{schema}')", "SELECT RELEASE_ALL_LOCKS()",
     "HANDLER t OPEN", "HANDLER t READ FIRST", "HANDLER t CLOSE",
-    "XA START '{schema}'", "XA END '{schema}'", "XA ROLLBACK '{schema}'", "SELECT NEXTVAL(q)", "SELECT LASTVAL(q)",
+    "XA START '{schema}'", "XA END '{schema}'", "XA ROLLBACK '{schema}'", "SELECT NEXTVAL(q)",
     "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'mine', MYSQL_ERRNO = 5#", "SHOW TABLES",
     "SHOW VARIABLES LIKE 'time_zone'", "SHOW SESSION VARIABLES WHERE variable_name = 'sql_mode'", "CHECK TABLE t",
     "-- nothing", "", ";", "SELECT 1;", "/* a comment */ SELECT # /* and another */",
 )  # fmt: skip
-CALCULATING: Final = "SELECT SQL_CALC_FOUND_ROWS id FROM t ORDER BY id LIMIT 1"
+ASKED: Final = (  # what only the next statement is right about
+    ("SELECT SQL_CALC_FOUND_ROWS id FROM t ORDER BY id LIMIT 1", "SELECT FOUND_ROWS()"),
+    ("SELECT id FROM t LIMIT 2", "SELECT FOUND_ROWS() AS n"),
+    ("SELECT NEXTVAL(q)", "SELECT LASTVAL(q)"),
+)
 WARNED: Final = (
     "INSERT IGNORE INTO t VALUES (1, 'long enough to be cut off'), (1, 'd')", "SELECT 1/0 AS n",
     "SELECT id FROM t LIMIT 1",
@@ -123,7 +127,7 @@ PREPARED: Final = (
 PREPARED_MARIADB: Final = (
     *PREPARED, "SET time_zone = '+08:00'", "SET autocommit = 0", "SET @x = ?", "CALL results(?)", "BEGIN", "COMMIT",
     "CREATE TEMPORARY TABLE own (id INT)", "SELECT * FROM own", "SELECT ROW_COUNT()", "SELECT 1/0 AS n",
-    "SELECT FOUND_ROWS()", "SELECT COUNT(*) FROM t WHERE name = ?", "INSERT IGNORE INTO t VALUES (1, ?)",
+    "SELECT COUNT(*) FROM t WHERE name = ?", "INSERT IGNORE INTO t VALUES (1, ?)",
 )  # fmt: skip
 
 Action = Callable[["Pair"], None]
@@ -267,7 +271,7 @@ def steps(texts: tuple[str, ...], prepared: tuple[str, ...], commands: list[str]
         act("command", st.sampled_from(commands)),
     ]
     if "COM_CHANGE_USER" in commands or "COM_RESET_CONNECTION" in commands:
-        actions += [act("warned", st.just(CALCULATING), st.just("SELECT FOUND_ROWS()"))]
+        actions += [act("warned", st.just(text), st.just(ask)) for text, ask in ASKED]
         actions += [act("fetch", index, st.integers(1, 3)), act("change_user")]
     return st.lists(st.tuples(st.sampled_from("ab"), st.one_of(actions)), min_size=5, max_size=STEPS)
 

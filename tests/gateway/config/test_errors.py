@@ -114,7 +114,8 @@ def test_all_problems_at_once_sorted_by_line(refuse: Refuse) -> None:
         ("clients: [{user: a}]", "6: clients[0]: the client has no `password` and no `password_file`"),
         (
             "clients: [{password: x, keys: ['a*']}]",
-            "6: clients[0].keys: unknown key `keys`: choose from user, password, password_file, password_hash, allow, deny",
+            "6: clients[0].keys: unknown key `keys`: "
+            "choose from user, password, password_file, password_hash, allow, deny",
         ),
         ("clients: [{password: x}, {password: y}]", "6: clients[1]: the user `default` is given twice"),
         ("clients: [{password: ''}]", "6: clients[0].password: the secret is empty: leave the key out where none"),

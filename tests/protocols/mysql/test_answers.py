@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mysql_playbook import (
     MARIADB,
     MYSQL,
@@ -17,7 +18,6 @@ from mysql_playbook import (
     table,
     text_row,
 )
-
 from protocols.codec import Host
 from protocols.mysql.answers import FIRST_ID
 from protocols.mysql.constants import (
@@ -68,6 +68,27 @@ def test_a_login_without_a_schema_asks_nobody() -> None:
     assert client.client_got == okay(2)
     assert (client.codec.user, client.codec.logged_in, client.lent) == ("app", True, False)
     assert client.codec.current_tag().settings["character_set_client"] == b"latin1"
+
+
+def test_before_the_greeting_nothing_is_heard() -> None:
+    """An upstream that was never seen has to be found first; whoever speaks meanwhile is nobody yet."""
+    protocol = make_protocol()
+    codec = protocol.server(7, "10.0.0.9:5000", "127.0.0.1:3306", False, 100.0)
+    for said in (
+        query("SET @a=1"),
+        query("BEGIN"),
+        command(COM_CHANGE_USER, b"bob\0\0\0"),
+        command(COM_RESET_CONNECTION),
+    ):
+        codec.feed(said)
+        assert codec.next(100.0) is None
+    codec.leftover()
+    codec.feed(hello())
+    assert codec.next(100.0) is None
+    codec.greet()
+    call = codec.next(100.0)
+    assert call is not None
+    assert (call.verb.name, codec.logged_in) == ("LOGIN", True)
 
 
 def test_commands_may_follow_the_login_without_a_pause() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mysql_playbook import MARIADB, MYSQL
 
+from mysql_playbook import MARIADB, MYSQL
 from protocols.mysql.assignments import parse
 from protocols.mysql.effects import is_all_reported, is_lasting, reported, said
 

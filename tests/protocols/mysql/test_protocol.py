@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mysql_playbook import MARIADB, MYSQL, Conversation, failed, make_protocol, okay, query
 
+from mysql_playbook import MARIADB, MYSQL, Conversation, failed, make_protocol, okay, query
 from protocols.call import Verb
 from protocols.codec import ALLOWED, IMPOSSIBLE, RESTRICTED, ServerCodec
 from protocols.fault import NO_ENDPOINT, Fault

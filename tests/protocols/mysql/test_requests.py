@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mysql_playbook import query, split_at_every_offset
 
+from mysql_playbook import query, split_at_every_offset
 from protocols.errors import ProtocolError
 from protocols.mysql.client_login import MAX_LOGIN
 from protocols.mysql.packets import MAX_PAYLOAD, packet

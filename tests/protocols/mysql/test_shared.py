@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mysql_playbook import MYSQL, make_protocol, query
-
 from protocols.mysql.constants import CLIENT_FOUND_ROWS, CLIENT_INTERACTIVE, CLIENT_MULTI_STATEMENTS
 from protocols.mysql.shared import SCHEMA_TTL, TRACKERS
 from protocols.mysql.tag import Tag

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mysql_playbook import query
 
+from mysql_playbook import query
 from protocols.mysql.collations import collation_by_number
 from protocols.mysql.constants import (
     CLIENT_DEPRECATE_EOF,

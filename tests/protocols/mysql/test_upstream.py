@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mysql_playbook import (
     RELAY_FROM,
     Conversation,
@@ -22,7 +23,6 @@ from mysql_playbook import (
     text_row,
     tracked,
 )
-
 from protocols.call import APP_ERROR, FATAL, OK, RETRYABLE, Call, Receiver
 from protocols.codec import DONE, MORE, ServerCodec
 from protocols.errors import ProtocolError
@@ -242,6 +242,12 @@ def test_a_request_for_a_file_goes_on_at_once() -> None:
     assert (upstream.end, call.waiting, owner.heard) == (len(asked), 1, ["file"])
     assert upstream.scan(okay(4, affected=3), 0, 0, call) == DONE
     assert owner.heard[1:] == ["0x2: 3 affected, id 0, 0 warnings, 0 rows"]
+
+
+def test_a_server_that_does_not_wait_for_the_file() -> None:
+    """It was killed meanwhile, say: what it says is its reply, even if both come at once."""
+    asked = packet(b"\xfb/etc/motd", 1)
+    assert everywhere(asked + failed(1317, "Query execution was interrupted", 2)) == ["file", "error 1317"]
 
 
 def test_a_request_for_the_file_of_a_client_that_is_gone() -> None:
