@@ -117,6 +117,7 @@ class Intake(Parking):
         """See Driver. In the middle of a large request a client has to send some of it now and then."""
         if session.closed or session.tail is not call or not session.codec.unfinished():
             return
+        self.pump(session, monotonic())  # some of it may be here already
         if session.parked_for is None and monotonic() - session.used >= self.slow_client_timeout:
             session.abort()
         else:

@@ -217,7 +217,7 @@ def test_the_upstream_ends_behind_any_byte_of_its_replies(cut_server: MariaDBSer
             for request, reply in zip(asked, replies, strict=False):
                 _, quoted, rest = request.partition(b"SELECT '")
                 if quoted and reply[4] != ERR_PACKET:
-                    assert rest.removesuffix(b"'") in reply, where
+                    assert rest.partition(b"'")[0] in reply, where
             whole += len(replies) == len(shapes)
             client.close()
             house.relay.left = None

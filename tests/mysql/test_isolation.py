@@ -7,6 +7,7 @@ everything has to balance.
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -71,7 +72,9 @@ def test_no_client_ever_sees_what_is_not_its_own(server: MariaDBServer) -> None:
         before = gateway.rss()
         script = str(ROOT / "tests" / "mysql_clients.py")
         command = [sys.executable, script, str(gateway.port), str(SECONDS), str(CLIENTS)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as process:
             try:
                 killed = disturb(server, SECONDS)
                 output, _ = process.communicate(timeout=90)
