@@ -93,6 +93,6 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -r $@.txt
 	@touch $@
 
-$(VENV)/.servers: tests/install-servers.sh $(wildcard tests/mysql/sha2_server/*) | $(VENV)/.ready
+$(VENV)/.servers: tests/install-servers.sh $(wildcard tests/mysql/sha2_server/*) tests/mysql/node/package.json | $(VENV)/.ready
 	tests/install-servers.sh all
 	@touch $@

@@ -83,6 +83,19 @@ install_others() {
     fi
 }
 
+# mysql2, the MySQL client of node, into build/: only its own files, no scripts of packages are run.
+install_mysql2() {
+    local there=$root/build/node
+    if ! have npm; then
+        say "no npm, so the tests that need node's mysql2 are skipped"
+    elif mkdir -p "$there" && cp "$root/tests/mysql/node/package.json" "$there/" &&
+        npm install --prefix "$there" --ignore-scripts --no-audit --no-fund --no-package-lock --silent >&2; then
+        say "mysql2: $there/node_modules"
+    else
+        say "mysql2 could not be installed, so the tests that need it are skipped"
+    fi
+}
+
 # sha2_server, the stand-in for MySQL 8: go-mysql-server from the Go module proxy. A minute or two the first time.
 install_sha2_server() {
     if ! have go; then
@@ -101,6 +114,7 @@ case "${1:-all}" in
         install_redis
         install_others
         install_sha2_server
+        install_mysql2
         ;;
     *)
         say "what is '$1'? Say python, redis or all"

@@ -31,6 +31,7 @@ from protocols.mysql.constants import (
     ER_KILL_DENIED,
     ER_NOT_SUPPORTED_YET,
     ERR_PACKET,
+    MARIADB_EXTENDED_METADATA,
 )
 from protocols.mysql.packets import HEADER, command, error, ok, one_number, packet, u32
 from protocols.mysql.queries import Queries
@@ -62,6 +63,7 @@ _OFFERED: Final = (
     | CLIENT_PS_MULTI_RESULTS
     | CLIENT_SESSION_TRACK
     | CLIENT_DEPRECATE_EOF
+    | MARIADB_EXTENDED_METADATA
 )
 NO_STATEMENT: Final = Statement(b"", [BY_NAME["PING"]])  # of commands that are no statement
 OWN_NUMBERS: Final = USES_CONNECTION_ID | USES_FOUND_ROWS | USES_ROW_COUNT
@@ -196,6 +198,7 @@ class Answers(Queries):
         self.user = ""
         self.logged_in = False
         self.login = login
+        login.capabilities &= ~CLIENT_IGNORE_SPACE  # servers forget it there
         return self._logged_in(login, login.change_user(request[HEADER:], _nonce()), now)
 
     # Answers

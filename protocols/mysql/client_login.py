@@ -56,7 +56,7 @@ _MAX_NAME: Final = 384  # bytes of a user's or a schema's name: MariaDB's longes
 _SSL_REQUEST: Final = 32  # bytes
 _EMPTY: Final = (b"", b"\0")  # caching_sha2_password says "no password" in two ways
 _OWN_CAPABILITIES: Final = (
-    CLIENT_LONG_PASSWORD  # also says: nothing of MariaDB's own capabilities
+    CLIENT_LONG_PASSWORD
     | CLIENT_CONNECT_WITH_DB
     | CLIENT_PROTOCOL_41
     | CLIENT_SECURE_CONNECTION
@@ -122,13 +122,14 @@ class ClientLogin:
     def greeting(self) -> bytes:
         """The first packet, which the server sends."""
         self.sequence = 1
-        offered = self._offered.to_bytes(4, "little")
+        own = self._offered >> 32  # MariaDB's; it says so by LONG_PASSWORD
+        offered = (self._offered & (0xFFFFFFFE if own else 0xFFFFFFFF)).to_bytes(4, "little")
         parts = [
             b"\x0a", self._facts.version.encode(), b"\0",
             (self._connection_id & 0xFFFFFFFF).to_bytes(4, "little"), self._nonce[:8], b"\0",
             offered[:2], bytes([handshake_byte(self._facts.collation)]),
-            SERVER_STATUS_AUTOCOMMIT.to_bytes(2, "little"), offered[2:], bytes([len(self._nonce) + 1]), bytes(10),
-            self._nonce[8:], b"\0", self._proposed.encode(), b"\0",
+            SERVER_STATUS_AUTOCOMMIT.to_bytes(2, "little"), offered[2:], bytes([len(self._nonce) + 1]), bytes(6),
+            own.to_bytes(4, "little"), self._nonce[8:], b"\0", self._proposed.encode(), b"\0",
         ]  # fmt: skip
         return packet(b"".join(parts), 0)
 
@@ -194,7 +195,10 @@ class ClientLogin:
             return self._unsupported()
         reader.take(4)  # the longest packet that the client takes: servers do not heed it, either
         self.collation = reader.integer(1)
-        reader.take(23)
+        reader.take(19)
+        own = reader.integer(4)
+        if not claimed & CLIENT_LONG_PASSWORD:
+            self.capabilities |= (own << 32) & self._offered
         user = reader.until_nul()
         lenenc = self.capabilities & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
         response = reader.lenenc_bytes() if lenenc else reader.take(reader.integer(1))

@@ -33,6 +33,8 @@ CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA: Final = 1 << 21
 CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS: Final = 1 << 22
 CLIENT_SESSION_TRACK: Final = 1 << 23
 CLIENT_DEPRECATE_EOF: Final = 1 << 24
+# MariaDB's own, which have fields of their own in the handshake: here they stand above MySQL's 32 bits.
+MARIADB_EXTENDED_METADATA: Final = 1 << 35  # columns tell more of their types: which are JSON
 
 # Status flags of OK and EOF packets.
 SERVER_STATUS_IN_TRANS: Final = 1 << 0

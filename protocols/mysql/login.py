@@ -188,7 +188,10 @@ class MysqlLogin(Login):
         self.status = reader.integer(2)
         offered |= reader.integer(2) << 16
         size = reader.integer(1)
-        reader.take(10)  # six are reserved, four hold MariaDB's own capabilities: we want none of them
+        reader.take(6)
+        own = reader.integer(4)
+        if not offered & CLIENT_LONG_PASSWORD:
+            offered |= own << 32
         if offered & _NEEDED != _NEEDED:
             raise LoginError(f"the upstream is too old: MySQL {version} without the protocol of 4.1")
         nonce += reader.take(max(13, size - 8))
@@ -214,11 +217,12 @@ class MysqlLogin(Login):
             if not offered & CLIENT_SSL:
                 raise LoginError("TLS is wanted, and the upstream does not offer it")
         # To MariaDB LONG_PASSWORD means: no capabilities beyond MySQL's.
-        self.capabilities = wanted & offered | CLIENT_LONG_PASSWORD
+        common = wanted & offered
+        self.capabilities = common & ~CLIENT_LONG_PASSWORD if common >> 32 else common | CLIENT_LONG_PASSWORD
 
     def _introduction(self) -> bytes:
-        numbers = self.capabilities.to_bytes(4, "little") + _MAX_PACKET.to_bytes(4, "little")
-        return numbers + bytes([self._collation]) + bytes(23)
+        numbers = (self.capabilities & 0xFFFFFFFF).to_bytes(4, "little") + _MAX_PACKET.to_bytes(4, "little")
+        return numbers + bytes([self._collation]) + bytes(19) + (self.capabilities >> 32).to_bytes(4, "little")
 
     def _respond(self) -> bytes:
         """HandshakeResponse."""

@@ -15,6 +15,7 @@ from protocols.mysql.constants import (
     CLIENT_DEPRECATE_EOF,
     EOF_PACKET,
     ERR_PACKET,
+    MARIADB_EXTENDED_METADATA,
     OK_PACKET,
     TYPE_LONGLONG,
 )
@@ -178,7 +179,10 @@ def one_number(name: bytes, value: int, capabilities: int, status: int, *, binar
     empty = lenenc_bytes(b"")
     fixed = BINARY_COLLATION.to_bytes(2, "little") + (21).to_bytes(4, "little")
     fixed += bytes([TYPE_LONGLONG]) + _NOT_NULL_BINARY.to_bytes(2, "little") + b"\0\0\0"
-    column = lenenc_bytes(b"def") + empty * 3 + lenenc_bytes(name) + empty + lenenc(len(fixed)) + fixed
+    column = lenenc_bytes(b"def") + empty * 3 + lenenc_bytes(name) + empty
+    if capabilities & MARIADB_EXTENDED_METADATA:
+        column += empty
+    column += lenenc(len(fixed)) + fixed
     payloads = [b"\x01", column]
     flags = status.to_bytes(2, "little")
     end = bytes([EOF_PACKET])

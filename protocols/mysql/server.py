@@ -191,15 +191,19 @@ class MysqlServer(PreparedCommands):
             return self.said_now(statement.verb, refused, now)
         if statement.special == KILL:
             return self.kill(sql, statement, now)
-        if self.pin is None and statement.special == SET and sql in self.shared.effects:
+        if statement.special == SET and self._may_remember() and sql in self.shared.effects:
             return self._settings_known(self.shared.effects[sql], statement, now)
-        if self.pin is None and statement.special == USE:
+        if statement.special == USE and self._may_remember():
             schema = read_use(sql)
             if schema is not None and self.shared.knows_schema(schema, now):
                 return self._schema_known(schema, statement.verb, now)
         if statement.uses & OWN_NUMBERS:
             return self.lone_function(sql, statement, now)
         return None
+
+    def _may_remember(self) -> bool:
+        """What only sets something need not go upstream, but for a client that wants to hear of it from there."""
+        return self.pin is None and not self.keeps_track
 
     def _settings_known(self, effect: dict[str, bytes], statement: Statement, now: float) -> Call:
         """A SET that the server took before: whichever connection comes next will be set to that."""
@@ -224,7 +228,7 @@ class MysqlServer(PreparedCommands):
 
     def _init_db(self, request: bytes, now: float) -> Call:
         schema = request[HEADER + 1 :]
-        if self.pin is None and self.shared.knows_schema(schema, now):
+        if self._may_remember() and self.shared.knows_schema(schema, now):
             return self._schema_known(schema, BY_NAME["INIT DB"], now)
         call = self.forward(request, BY_NAME["INIT DB"], ANY, now)
         self.pending_schema = schema

@@ -8,7 +8,7 @@ from typing import Any, Final
 from protocols.codec import Host
 from protocols.mysql.auth import Account, RsaKey
 from protocols.mysql.collations import collation_by_number
-from protocols.mysql.constants import CLIENT_MULTI_STATEMENTS, COM_QUERY
+from protocols.mysql.constants import CLIENT_IGNORE_SPACE, CLIENT_MULTI_STATEMENTS, COM_QUERY
 from protocols.mysql.digests import Digests
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command
@@ -27,6 +27,8 @@ TRACKERS: Final = b"SET session_track_system_variables='*',session_track_state_c
 MAX_LONG_DATA: Final = 64 << 20  # bytes of SEND_LONG_DATA that a session may hold
 SCHEMA_TTL: Final = 10.0  # seconds that a schema counts as there, after it was
 UTF8MB4: Final = 45  # utf8mb4_general_ci, which every server has
+# What CLIENT_IGNORE_SPACE stands for. Said to the server itself, the first reset of the connection would undo it.
+_IGNORING_SPACE: Final = b"CONCAT(@@GLOBAL.sql_mode,',IGNORE_SPACE')"
 _MAX_KNOWN: Final = 1024  # schemas, tags, and SET statements whose effect is known
 
 
@@ -93,12 +95,15 @@ class Shared:
     def login_tag(self, capabilities: int, schema: bytes, collation: int) -> Tag:
         """The tag of a session that has just logged in."""
         multi_statements = capabilities & CLIENT_MULTI_STATEMENTS != 0
-        key = (capabilities & FIXED, multi_statements, schema, collation)
+        key = (capabilities & (FIXED | CLIENT_IGNORE_SPACE), multi_statements, schema, collation)
         tag = self._login_tags.get(key)
         if tag is None:
             if len(self._login_tags) >= _MAX_KNOWN:
                 self._login_tags.clear()
-            tag = self.one(Tag(capabilities, multi_statements, schema, self.charset(collation)))
+            settings = self.charset(collation)
+            if capabilities & CLIENT_IGNORE_SPACE:
+                settings["sql_mode"] = _IGNORING_SPACE
+            tag = self.one(Tag(capabilities, multi_statements, schema, settings))
             self._login_tags[key] = tag
         return tag
 

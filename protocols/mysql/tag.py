@@ -15,13 +15,13 @@ from protocols.mysql.collations import Collation
 from protocols.mysql.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
-    CLIENT_IGNORE_SPACE,
     CLIENT_LOCAL_FILES,
     CLIENT_MULTI_RESULTS,
     CLIENT_PS_MULTI_RESULTS,
     COM_INIT_DB,
     COM_QUERY,
     COM_SET_OPTION,
+    MARIADB_EXTENDED_METADATA,
 )
 from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
 from protocols.mysql.packets import command
@@ -30,10 +30,10 @@ from protocols.mysql.packets import command
 FIXED: Final = (
     CLIENT_FOUND_ROWS
     | CLIENT_LOCAL_FILES
-    | CLIENT_IGNORE_SPACE
     | CLIENT_MULTI_RESULTS
     | CLIENT_PS_MULTI_RESULTS
     | CLIENT_DEPRECATE_EOF
+    | MARIADB_EXTENDED_METADATA
 )
 UNKNOWN_SCHEMA: Final = b"\0"  # of a connection on which a statement was given up: no name has such a byte
 WITH_SCHEMA: Final = 1 << 32  # in a kind, beside the capabilities

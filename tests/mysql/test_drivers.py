@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymysql.constants import COMMAND, SERVER_STATUS
+from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
 from pymysql.err import ProgrammingError
 
 from mysql_gateway import MysqlGateway
@@ -65,3 +65,17 @@ def test_multi_statements_are_allowed_when_they_are_and_to_nobody_else(gateway: 
         allow_multi_statements(client, False)
         with pytest.raises(ProgrammingError):
             query(client, "SELECT 1; SELECT 2")
+
+
+def test_spaces_are_ignored_for_those_who_want_that(gateway: MysqlGateway) -> None:
+    spaced = "SELECT COUNT (*), @@sql_mode"
+    for dirt in ("DO 0", "SET @a = NOW()", "SET sql_mode = 'ANSI'", "CREATE TEMPORARY TABLE test.dirt (a INT)"):
+        with gateway.client(client_flag=CLIENT.IGNORE_SPACE) as client:
+            assert "IGNORE_SPACE,STRICT_TRANS_TABLES" in query(client, spaced)[0][1]
+            query(client, dirt)  # for some of these, what it leaves is reset
+        with gateway.client() as client, pytest.raises(ProgrammingError):
+            query(client, spaced)
+    with gateway.client(client_flag=CLIENT.IGNORE_SPACE) as client:
+        query(client, "SET sql_mode = DEFAULT")
+        with pytest.raises(ProgrammingError):
+            query(client, spaced)

@@ -38,6 +38,7 @@ from protocols.mysql.constants import (
     CLIENT_TRANSACTIONS,
     COM_QUERY,
     COM_QUIT,
+    MARIADB_EXTENDED_METADATA,
 )
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import lenenc_bytes, ok, one_number, packet, read_error
@@ -143,6 +144,23 @@ def test_the_greeting() -> None:
 @pytest.mark.parametrize("tls", [True, False])
 def test_tls_is_offered_where_it_can_be_started(tls: bool) -> None:
     assert bool(start(tls=tls).greeting()[26] << 8 & CLIENT_SSL) is tls
+
+
+@pytest.mark.parametrize("own", [MARIADB_EXTENDED_METADATA, 0])
+@pytest.mark.parametrize("long_password", [CLIENT_LONG_PASSWORD, 0])
+def test_capabilities_of_mariadbs_own(own: int, long_password: int) -> None:
+    facts = ServerFacts("10.11.19-MariaDB", 0, 45, 7)
+    login = ClientLogin(
+        facts, None, 9, NONCE, "h", capabilities=OFFERED | own, tls=False, secure=False, rsa=None, plugin=NATIVE
+    )
+    greeting = login.greeting()
+    at = greeting.index(NONCE[:8]) + 9
+    assert int.from_bytes(greeting[at + 14 : at + 18], "little") == own >> 32
+    assert bool(greeting[at] & CLIENT_LONG_PASSWORD) == (not own)
+    said = response(claimed=CLAIMED & ~CLIENT_LONG_PASSWORD | long_password)
+    login.feed(said[:28] + b"\x1d\0\0\0" + said[32:], 1)
+    assert login.state == DONE
+    assert login.capabilities >> 32 << 32 == (0 if long_password else own)
 
 
 def test_mariadb_is_shown_without_its_own_capabilities() -> None:

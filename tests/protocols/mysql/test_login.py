@@ -25,6 +25,7 @@ from protocols.mysql.constants import (
     CLIENT_SSL,
     CLIENT_TRANSACTIONS,
     COM_QUERY,
+    MARIADB_EXTENDED_METADATA,
 )
 from protocols.mysql.login import MAX_REPLY, MysqlLogin, ServerFacts
 from protocols.mysql.packets import HEADER, command, error, ok, one_number, packet, u24
@@ -197,10 +198,20 @@ def test_what_is_learned_of_mariadb() -> None:
     login, facts = session.login, session.login.facts
     assert facts is not None
     assert (facts.version, facts.release, facts.is_mariadb) == ("5.5.5-10.11.19-MariaDB-0+deb12u1", (10, 11), True)
-    assert (facts.thread_id, facts.collation, facts.capabilities) == (0x45, 8, 0x81FFFFFE)
+    assert (facts.thread_id, facts.collation, facts.capabilities) == (0x45, 8, 0x1D_81FFFFFE)
     assert login.capabilities & ~(WANTED | 0x288209 | 0x8) == 0
     assert login.capabilities & WANTED == WANTED
     assert (login.tracked, login.status) == (True, 0x4002)
+
+
+@pytest.mark.parametrize("wanted", [WANTED | MARIADB_EXTENDED_METADATA, WANTED | 0x10 << 32, WANTED])
+def test_capabilities_of_mariadbs_own(wanted: int) -> None:
+    session = Session(capabilities=wanted)
+    answer = session.hear(MARIADB_GREETING)
+    assert answer is not None
+    common = wanted >> 32 & 0x1D
+    assert int.from_bytes(answer[32:36], "little") == session.login.capabilities >> 32 == common
+    assert bool(answer[4] & CLIENT_LONG_PASSWORD) == (not common), "it says which of both these bytes are"
 
 
 def test_what_is_learned_of_mysql() -> None:
