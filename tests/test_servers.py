@@ -93,7 +93,7 @@ def test_what_is_killed_takes_its_children_along() -> None:
     group = server.pid
     assert group_is_alive(group)
     server.remove()
-    assert not group_is_alive(group)
+    wait_until(lambda: not group_is_alive(group), "the whole group ended")
     assert not server.folder.exists()
 
 

@@ -221,7 +221,7 @@ def run_case(server: DatabaseServer, gateway: MysqlGateway, case: Case, capabili
     with through(gateway, capabilities) as behind:
         assert seen(behind.query(case.probe)) == untouched
     if case.pin not in ("XA", "SET ROLE"):
-        assert server.thread_ids("app") == before  # it was one and the same connection
+        assert set(server.thread_ids("app")) <= set(before)  # it was one and the same connection
 
 
 @pytest.mark.parametrize("capabilities", [BASIC, MODERN], ids=["basic", "modern"])
