@@ -38,7 +38,9 @@ from protocols.mysql.constants import (
     ER_HANDSHAKE,
     ER_NET_PACKETS_OUT_OF_ORDER,
     ER_NOT_SUPPORTED_AUTH_MODE,
+    SERVER_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import Reader, error, packet
@@ -54,6 +56,7 @@ MAX_ATTRIBUTES: Final = 1024  # bytes kept of what a client says of itself
 _MAX_NAME: Final = 384  # bytes of a user's or a schema's name: MariaDB's longest are 128 characters
 
 _SSL_REQUEST: Final = 32  # bytes
+_MODES: Final = SERVER_STATUS_NO_BACKSLASH_ESCAPES | SERVER_STATUS_ANSI_QUOTES  # by which clients escape text
 _EMPTY: Final = (b"", b"\0")  # caching_sha2_password says "no password" in two ways
 _OWN_CAPABILITIES: Final = (
     CLIENT_LONG_PASSWORD
@@ -124,11 +127,12 @@ class ClientLogin:
         self.sequence = 1
         own = self._offered >> 32  # MariaDB's; it says so by LONG_PASSWORD
         offered = (self._offered & (0xFFFFFFFE if own else 0xFFFFFFFF)).to_bytes(4, "little")
+        status = SERVER_STATUS_AUTOCOMMIT | self._facts.status & _MODES
         parts = [
             b"\x0a", self._facts.version.encode(), b"\0",
             (self._connection_id & 0xFFFFFFFF).to_bytes(4, "little"), self._nonce[:8], b"\0",
             offered[:2], bytes([handshake_byte(self._facts.collation)]),
-            SERVER_STATUS_AUTOCOMMIT.to_bytes(2, "little"), offered[2:], bytes([len(self._nonce) + 1]), bytes(6),
+            status.to_bytes(2, "little"), offered[2:], bytes([len(self._nonce) + 1]), bytes(6),
             own.to_bytes(4, "little"), self._nonce[8:], b"\0", self._proposed.encode(), b"\0",
         ]  # fmt: skip
         return packet(b"".join(parts), 0)

@@ -76,6 +76,7 @@ class ServerFacts:
         self.thread_id: Final = thread_id
         self.is_mariadb: Final = "mariadb" in version.lower() or not capabilities & CLIENT_LONG_PASSWORD
         numbers = _VERSION.match(version)
+        self.status: int = 0  # the flags of a connection that was set up: they tell of the server's sql_mode
         self.release: Final = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
@@ -302,6 +303,8 @@ class MysqlLogin(Login):
 
     def _next_statement(self) -> bytes | None:
         if self._done == len(self._setup):
+            assert self.facts is not None
+            self.facts.status = self.status
             return None
         self._sequence = 1
         return self._setup[self._done][0]

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Final
 
+from mypy_extensions import i64
+
 from protocols.codec import Host
 from protocols.mysql.auth import Account, RsaKey
 from protocols.mysql.collations import collation_by_number
-from protocols.mysql.constants import CLIENT_IGNORE_SPACE, CLIENT_MULTI_STATEMENTS, COM_QUERY
+from protocols.mysql.constants import (
+    CLIENT_IGNORE_SPACE,
+    CLIENT_MULTI_STATEMENTS,
+    COM_QUERY,
+    SERVER_STATUS_ANSI_QUOTES,
+    SERVER_STATUS_NO_BACKSLASH_ESCAPES,
+)
 from protocols.mysql.digests import Digests
+from protocols.mysql.lexer import ANSI_QUOTES, NO_BACKSLASH_ESCAPES
 from protocols.mysql.login import ServerFacts
 from protocols.mysql.packets import command
 from protocols.mysql.rules import PRIMARY, Rules
@@ -117,6 +126,17 @@ class Shared:
         found = collation_by_number(collation, mariadb) or collation_by_number(UTF8MB4, mariadb)
         assert found is not None
         return charset_settings(found)
+
+    def mode_of(self, tag: Tag) -> i64:
+        """What of a session's sql_mode the lexer has to know; MySQL does not tell of ANSI_QUOTES in its own."""
+        mode: i64 = tag.mode
+        facts = self.facts
+        if facts is not None and tag.adds_to_mode:
+            if facts.status & SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+                mode |= NO_BACKSLASH_ESCAPES
+            if facts.is_mariadb and facts.status & SERVER_STATUS_ANSI_QUOTES:
+                mode |= ANSI_QUOTES
+        return mode
 
     def base_settings(self) -> dict[str, bytes]:
         """The settings of a fresh connection."""

@@ -36,6 +36,7 @@ from protocols.mysql.verbs import BY_NAME
 SAVE_INSERT_ID: Final = command(COM_QUERY, b"SELECT LAST_INSERT_ID() + LAST_INSERT_ID(0)")  # 0 for whoever comes next
 WARNINGS: Final = "warnings"  # why a connection is kept for one more statement
 _MAX_SETTINGS: Final = 64  # of one session that are replayed; one with more keeps its connection
+_TRANSACTION: Final = "transaction"
 _ENDS_TRANSACTION: Final = ("COMMIT", "ROLLBACK")
 # What no command takes back: a session that holds one of these takes its connection with it.
 _LASTING: Final = ("SET ROLE", "XA", "SET rand_seed1", "SET rand_seed2", "LOCK INSTANCE", "BACKUP", "locking service")
@@ -51,13 +52,13 @@ class SessionState(Requests):
         self.id: Final = session_id
         self.capabilities: int = 0
         self.obscure: bool = False  # the gateway cannot read its statements
-        self.sql_mode: i64 = 0  # what of it the lexer has to know
+        self.sql_mode: i64 = shared.mode_of(shared.fresh)  # what of it the lexer has to know
         self.upstream: MysqlUpstream | None = None  # of the lease, or of the one before: see left_tag
         self.held: Final[dict[str, float]] = {}  # why it keeps its connection, and since when
         self.once: str = ""  # the same, until its next statement
         self.in_transaction: bool = False
         self.autocommit: bool = True
-        self.next_transaction: bool = False  # SET TRANSACTION was said, and that transaction has not ended
+        self.next_transaction: str = ""  # a reason that lasts to the end of a transaction, be it one to come
         self.errand: str | None = None  # a lease for this one call
         self.mixed_up: bool = False  # the connection is in a state that nothing here describes
         self.lasting: bool = False  # ... and that no command takes back
@@ -98,7 +99,7 @@ class SessionState(Requests):
         if tag is self.tag:
             return
         self.tag, self.kind = tag, tag.kind
-        self.obscure, self.sql_mode = tag.is_obscure, tag.mode
+        self.obscure, self.sql_mode = tag.is_obscure, self.shared.mode_of(tag)
 
     def status(self) -> int:
         """The flags that an answer of the gateway's own shows."""
@@ -117,9 +118,11 @@ class SessionState(Requests):
         """See Owner."""
         self.outcome = 1
         if self.in_transaction and not status & SERVER_STATUS_IN_TRANS:
-            self.next_transaction = False
+            self.next_transaction = ""
         self.in_transaction = status & SERVER_STATUS_IN_TRANS != 0
         self.autocommit = status & SERVER_STATUS_AUTOCOMMIT != 0
+        if self.autocommit and self.next_transaction == _TRANSACTION:
+            self.next_transaction = ""
         self.affected = affected
         if self.after_rows:
             self.rows = rows if self.pending_option is None else self.rows  # EOF answers COM_SET_OPTION, too
@@ -164,6 +167,8 @@ class SessionState(Requests):
         """See Owner."""
         self.outcome = 2
         self.affected = -1
+        if not self.autocommit:
+            self.next_transaction = self.next_transaction or _TRANSACTION  # rows may be locked, whatever flags will say
         if self.upstream is not None:
             self.upstream.warned = self.id  # SHOW ERRORS tells of it
 
@@ -209,8 +214,8 @@ class SessionState(Requests):
     def _took_effect(self, statement: Statement, now: float) -> None:
         """Why the session keeps its connection from now on, and why it no longer does."""
         well = self.outcome == 1
-        if well and self.next_transaction and statement.verb.name in _ENDS_TRANSACTION:
-            self.next_transaction = self.in_transaction
+        if well and not self.in_transaction and statement.verb.name in _ENDS_TRANSACTION:
+            self.next_transaction = ""
         if statement.uses & SETS_INSERT_ID or statement.is_opaque:
             self._made_insert_id()  # perhaps: no reply tells
         if (
@@ -285,7 +290,7 @@ class SessionState(Requests):
 
     def _pin(self, reason: str, now: float) -> None:
         if reason == "SET TRANSACTION":
-            self.next_transaction = True
+            self.next_transaction = reason
         elif reason == "SQL_CALC_FOUND_ROWS":
             self.once = reason
         else:
@@ -312,10 +317,8 @@ class SessionState(Requests):
         if self.keeps_all and not self.renewing:
             return "pool.mode session"
         if self.in_transaction:
-            return "transaction"
-        if self.next_transaction:
-            return "SET TRANSACTION"
-        return "cursor" if self.cursors else self.once or self.errand
+            return _TRANSACTION
+        return self.next_transaction or ("cursor" if self.cursors else self.once or self.errand)
 
     def lease_lost(self) -> bool:
         """See ServerCodec. What only that connection had is gone: a client that relies on it must not go on."""
@@ -325,18 +328,15 @@ class SessionState(Requests):
 
     def cleanup(self) -> list[bytes] | None:
         """See ServerCodec."""
-        upstream = self.upstream
-        tag = self.current_tag()
-        away = upstream is not None and upstream.detour != b""
-        dirty = self.mixed_up or self.pin is not None or self.statement is not None or away
-        lasting, self.lasting = self.lasting, False
-        strayed = self.strayed or self.statement is not None or away
-        self.mixed_up = self.strayed = False
+        upstream, tag = self.upstream, self.current_tag()
+        cut_short = self.statement is not None or (upstream is not None and upstream.detour != b"")
+        dirty = self.mixed_up or self.pin is not None or cut_short
+        strayed = self.strayed or cut_short
+        lasting = self.lasting or (bool(self.held) and any(reason in self.held for reason in _LASTING))
+        self.mixed_up = self.strayed = self.lasting = False
         if upstream is None:
             return []
         if lasting:
-            return None
-        if self.held and any(reason in self.held for reason in _LASTING):
             return None
         if dirty:
             # Whatever the settings were, they are the defaults behind it. The schema stays.
@@ -377,7 +377,7 @@ class SessionState(Requests):
             self.upstream.warned = -1
         self.held.clear()
         self.once = ""
-        self.in_transaction = self.next_transaction = False
+        self.in_transaction, self.next_transaction = False, ""
         self.autocommit = True
         self.last_insert_id = self.saved_insert_id = self.insert_mark = self.affected = 0
         self.save_insert_id = False

@@ -50,7 +50,9 @@ _NUMBER: Final = re.compile(rb"-?\d{1,20}(\.\d{1,20})?")
 class Tag:
     """Immutable. ``settings``: SQL text by the name of the session variable; what is not in it has its default."""
 
-    __slots__ = ("_hash", "_key", "is_obscure", "kind", "mode", "multi_statements", "schema", "settings")
+    __slots__ = (
+        "_hash", "_key", "adds_to_mode", "is_obscure", "kind", "mode", "multi_statements", "schema", "settings",
+    )  # fmt: skip
 
     def __init__(self, flags: int, multi_statements: bool, schema: bytes, settings: dict[str, bytes]) -> None:
         self.kind: Final[int] = flags & FIXED | (WITH_SCHEMA if schema else 0)
@@ -64,6 +66,7 @@ class Tag:
         modes = settings.get("sql_mode", b"").upper()
         mode = ANSI_QUOTES if b"ANSI" in modes else 0  # ANSI stands for several, quotes among them
         self.mode: Final[i64] = mode | (NO_BACKSLASH_ESCAPES if b"NO_BACKSLASH_ESCAPES" in modes else 0)
+        self.adds_to_mode: Final = not modes or b"@@GLOBAL" in modes  # the server's own, which is not said here
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Tag) and other._key == self._key)

@@ -79,3 +79,25 @@ def test_spaces_are_ignored_for_those_who_want_that(gateway: MysqlGateway) -> No
         query(client, "SET sql_mode = DEFAULT")
         with pytest.raises(ProgrammingError):
             query(client, spaced)
+
+
+def test_a_server_whose_own_mode_changes_what_text_means() -> None:
+    modes = {"sql-mode": "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"}
+    with MariaDBServer(users={"app": "s3cret"}, options=modes) as mariadb:
+        with MysqlGateway([mariadb.address], upstream=UPSTREAM, pool={"max_connections": 2}) as gateway:
+            for flag in (0, CLIENT.IGNORE_SPACE, CLIENT.MULTI_STATEMENTS):
+                client: Any
+                with gateway.client(client_flag=flag) as client:
+                    assert client.escape("it's") == "'it''s'", "a backslash would not keep the text together"
+                    query(client, "SET sql_mode = ''")
+                    client.ping()
+                    assert client.escape("it's") == r"'it\'s'"
+                    query(client, "SET sql_mode = DEFAULT")
+                    client.ping()
+                    assert client.escape("it's") == "'it''s'"
+                    assert gateway.pin(client) == ""
+            with gateway.client(client_flag=CLIENT.MULTI_STATEMENTS) as client:
+                query(client, r"SELECT '\'; CREATE TEMPORARY TABLE test.mine (a INT); SELECT ''")
+                assert gateway.pin(client) == "temporary table"
+                query(client, r"""SELECT 1 AS "a\"; SELECT GET_LOCK('x', 0) AS "b" """)
+                assert "GET_LOCK()" in str(gateway.sessions())
