@@ -128,7 +128,7 @@ SQLALCHEMY_ALL: Final = Suite(
     "sqlalchemy-all",
     *_SQLALCHEMY,
     ("test",),
-    5_500,
+    3_500,
     without=("test/aaa_profiling", "test/dialect"),
     options=("--backend-only",),
     driver="pymysql",
