@@ -55,7 +55,7 @@ COMMON: Final = (
     "INSERT INTO t (name) VALUES ('a')", "INSERT INTO t (name) VALUES ('a'), ('b')",
     "INSERT INTO t VALUES (#, 'c')", "INSERT INTO t VALUES (#, '~')",
     "UPDATE t SET name = '~' WHERE id = #", "DELETE FROM t WHERE id = #",
-    "SELECT nothing FROM t", "SELECT * FROM missing", "SELEKT",
+    "SELECT * FROM missing", "SELEKT",
     "BEGIN", "COMMIT", "ROLLBACK", "START TRANSACTION",
     "SAVEPOINT s", "ROLLBACK TO SAVEPOINT s",
     "SET autocommit = 0", "SET autocommit = 1", "SELECT @@autocommit",
@@ -67,15 +67,14 @@ COMMON: Final = (
 )  # fmt: skip
 MARIADB: Final = (
     *COMMON, "REPLACE INTO t VALUES (#, 'r')", "START TRANSACTION READ ONLY",
+    "SELECT nothing FROM t",  # behind it the other server's next COMMIT undoes what other connections wrote
     "INSERT IGNORE INTO t VALUES (1, 'long enough to be cut off'), (1, 'd')",
-
     "SELECT 1/0, # AS n", "SELECT CAST('~' AS INT)", "DROP TABLE IF EXISTS missing",
     "INSERT INTO t (name) VALUES ('e') ON DUPLICATE KEY UPDATE name = 'f'",
     "INSERT INTO t VALUES (#, 'g') ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id), name = '~'",
     "INSERT INTO t (name) VALUES ('h') RETURNING id, name",
     "SELECT LAST_INSERT_ID() + 0, @@last_insert_id", "SELECT LAST_INSERT_ID(#)", "SET last_insert_id = #",
     "SET insert_id = 4#", "SELECT ROW_COUNT()", "SELECT ROW_COUNT() AS n",
-
     "SET NAMES latin1", "SET NAMES utf8mb4", "SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET CHARACTER SET latin1",
     "SET character_set_results = NULL",
     "SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection",
@@ -122,10 +121,11 @@ WARNINGS: Final = ("SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_
 PREPARED: Final = (
     "SELECT id, name FROM t WHERE id > ? ORDER BY id", "SELECT ? AS a, ? AS b", "INSERT INTO t (name) VALUES (?)",
     "UPDATE t SET name = ? WHERE id = ?", "SELECT * FROM missing", "SELECT 1; SELECT 2", "SELECT @@time_zone",
-    "SELECT LAST_INSERT_ID(), DATABASE()", "SELECT * FROM t ORDER BY id",
+    "SELECT DATABASE()", "SELECT * FROM t ORDER BY id",
 )  # fmt: skip
 PREPARED_MARIADB: Final = (
-    *PREPARED, "SET time_zone = '+08:00'", "SET autocommit = 0", "SET @x = ?", "CALL results(?)", "BEGIN", "COMMIT",
+    *PREPARED, "SELECT LAST_INSERT_ID(), DATABASE()", "SET time_zone = '+08:00'", "SET autocommit = 0", "SET @x = ?",
+    "CALL results(?)", "BEGIN", "COMMIT",
     "CREATE TEMPORARY TABLE own (id INT)", "SELECT * FROM own", "SELECT ROW_COUNT()", "SELECT 1/0 AS n",
     "SELECT COUNT(*) FROM t WHERE name = ?", "INSERT IGNORE INTO t VALUES (1, ?)",
 )  # fmt: skip
@@ -174,6 +174,7 @@ class Pair:
         else:  # it says that a SET affects a row, and begins a transaction; the gateway, which may answer, does not
             for at, wire in enumerate(self.wires):
                 wire.query(self.filled(sql, at))
+                wire.query("COMMIT")
 
     def filled(self, sql: str, at: int) -> str:
         """The schemas of the two are called one_... and two_...: as long, so that lengths in packets agree."""

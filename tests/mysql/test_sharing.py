@@ -320,3 +320,20 @@ def test_a_connection_s_own_id_is_not_written_into_definitions(
     with direct(mariadb) as alone:
         for ask in ("SELECT own_id()", "SELECT id FROM own_ids", "SELECT id FROM prepared_ids"):
             assert alone.ask(ask) == str(alone.id)
+
+
+def test_what_failed_with_autocommit_off_keeps_its_locks_to_itself(
+    mariadb: MariaDBServer, over_mariadb: MysqlGateway
+) -> None:
+    """The server's flags say nothing of it, but the row stays locked until ROLLBACK."""
+    for ending in ("ROLLBACK", "COMMIT", "SET autocommit = 1", "BEGIN; COMMIT"):
+        with through(over_mariadb) as wire:
+            wire.do("SET autocommit = 0")
+            assert wire.query("INSERT INTO sharing.plain VALUES (1, 'there already')")[0].errno == 1062
+            assert pin(over_mariadb, wire) == "transaction"
+            wire.do("SELECT 1")
+            assert pin(over_mariadb, wire) == "transaction"
+            wire.do(ending)
+            assert pin(over_mariadb, wire) == ""
+            with direct(mariadb) as alone:
+                alone.do("SELECT * FROM sharing.plain WHERE id = 1 FOR UPDATE NOWAIT")
